@@ -10,10 +10,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import uuid4
 
 import pandas as pd
@@ -21,7 +21,10 @@ import sqlalchemy as sa
 import typer
 from rich.console import Console
 
+from benchmarks.copies import copies, real_trial
 from benchmarks.timing import ROOT, in_turn
+from driver.upkeep.mirror import Mirror
+from driver.upkeep.tracking import open_tracking
 from records import SweepRecords
 
 SLOTS = 16
@@ -49,42 +52,22 @@ def copy_run(uri: str, run_id: str, copies: int) -> None:
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """The URI of a new PostgreSQL database."""
-    with _services().PostgresServer() as server:
-        yield server.make_database("many")
-
-
-@contextmanager
-def server() -> Iterator[str]:
-    """The URI of an MLflow server on PostgreSQL and S3, with its login in the environment."""
-    services = _services()
-    with ExitStack() as stack:
-        s3, database = (stack.enter_context(service()) for service in (services.S3Server, services.PostgresServer))
-        mlflow = stack.enter_context(services.MlflowServer(s3, database))
-        os.environ.update(mlflow.variables())
-        yield mlflow.uri
-
-
-@contextmanager
-def sqlite() -> Iterator[str]:
-    """The URI of a SQLite database that does not exist yet."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield f"sqlite:///{folder}/mlflow.db"
-
-
-def _services() -> Any:
+def postgres(mlflow: bool = False) -> Iterator[str]:
+    """The URI of a new PostgreSQL database, or of an MLflow server on it and S3, with its login in the environment."""
     sys.path.append(str(ROOT / "tests"))
     from support import services
 
-    return services
+    with ExitStack() as stack:
+        database = stack.enter_context(services.PostgresServer())
+        if mlflow:
+            s3 = stack.enter_context(services.S3Server())
+            server = stack.enter_context(services.MlflowServer(s3, database))
+            os.environ.update(server.variables())
+        yield server.uri if mlflow else database.make_database("many")
 
 
 def rate(records: SweepRecords, uri: str) -> tuple[float, float]:
     """Trials a second that the mirror brings to MLflow, and its processor seconds a trial."""
-    from driver.upkeep.mirror import Mirror
-    from driver.upkeep.tracking import open_tracking
-
     loaded = records.load().records
     with Mirror(lambda console: open_tracking(uri, records.name, console), records, [], Console(quiet=True)) as mirror:
         # The first one loads MLflow.
@@ -108,18 +91,18 @@ def main(
     rounds: Annotated[int, typer.Option(help="Rounds; the two take turns.")] = 3,
 ) -> None:
     """Print trials a second for each round."""
-    from benchmarks.many_records import copies, real_trial
 
-    def measure(name: str, source: Any) -> None:
-        with tempfile.TemporaryDirectory() as folder, source() as uri:
+    def measure(name: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            sqlite = nullcontext(f"sqlite:///{folder}/mlflow.db")
             records = real_trial(Path(folder))
             for copy in copies(records, trials - 1):
                 records.write(copy)
-            a_second, processor = rate(records, uri)
+            with sqlite if name == "SQLite" else postgres(mlflow=True) as uri:
+                a_second, processor = rate(records, uri)
         print(f"{name:20} {a_second:6.1f} trials a second, {processor:.3f} s of processor a trial", flush=True)
 
-    sources = {"SQLite": sqlite, "server, PostgreSQL": server}
-    in_turn({name: partial(measure, name, source) for name, source in sources.items()}, rounds)
+    in_turn({name: partial(measure, name) for name in ("SQLite", "server, PostgreSQL")}, rounds)
 
 
 if __name__ == "__main__":

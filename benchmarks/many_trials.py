@@ -30,14 +30,6 @@ def many():
 """
 
 
-def look(driver: psutil.Process, records: Path) -> np.ndarray:
-    """Finished trials, the time, and the driver's processor seconds and MB."""
-    with driver.oneshot():
-        times, memory = driver.cpu_times(), driver.memory_info().rss / 1e6
-    done = sum(1 for _ in records.glob("*.json")) if records.exists() else 0
-    return np.array([done, time.monotonic(), times.user + times.system, memory])
-
-
 def main(trials: int = 10_000, step: int = 1000) -> None:
     """Run `trials` trials and print what the driver needed for each `step` of them."""
     with tempfile.TemporaryDirectory(prefix="many-trials-") as name:
@@ -46,30 +38,33 @@ def main(trials: int = 10_000, step: int = 1000) -> None:
         command = [sys.executable, str(ROOT / "sweep.py"), "--space", str(folder / "many.py")]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-        driver, records = psutil.Process(process.pid), folder / "sweeps/many/records"
-        seen: list[np.ndarray] = []
+        driver = psutil.Process(process.pid)
         costs: list[np.ndarray] = []
-        while process.poll() is None and (not seen or seen[-1][0] < trials):
+        memories: list[float] = []
+        done, start = 0, np.zeros(2)
+        while process.poll() is None and done < trials:
             time.sleep(1)
-            now = look(driver, records)
-            if now[0] < (seen[-1][0] + step if seen else FIRST) and now[0] != trials:
+            now = sum(1 for _ in (folder / "sweeps/many/records").glob("*.json"))
+            if now < (done + step if memories else FIRST) and now != trials:
                 continue
-            if seen:
-                done, *used, _ = now - seen[-1]
-                costs.append(np.array(used) / done)
+            with driver.oneshot():
+                used = np.array([time.monotonic(), sum(driver.cpu_times()[:2])])
+                memories.append(driver.memory_info().rss / 1e6)
+            if len(memories) > 1:
+                costs.append((used - start) / (now - done))
                 print(
-                    f"trials {seen[-1][0]:6,.0f} to {now[0]:6,.0f}: {costs[-1][0]:6.3f} s a trial, of the driver's "
-                    f"processor {costs[-1][1]:6.4f} s; its memory {now[3]:6.0f} MB",
+                    f"trials {done:6,} to {now:6,}: {costs[-1][0]:6.3f} s a trial, of the driver's processor "
+                    f"{costs[-1][1]:6.4f} s; its memory {memories[-1]:6.0f} MB",
                     flush=True,
                 )
-            seen.append(now)
+            done, start = now, used
         code = process.wait()
         if code or len(costs) < 2:
             raise SystemExit(f"sweep.py ended with {code}:\n{(folder / 'log').read_text()[-2000:]}")
         seconds, processor = costs[-1] / costs[0]
         print(
             f"the last trials took {seconds:.2f} times as long as the first, the driver's processor time "
-            f"{processor:.2f} times; its memory grew by {seen[-1][3] - seen[0][3]:.0f} MB"
+            f"{processor:.2f} times; its memory grew by {memories[-1] - memories[0]:.0f} MB"
         )
 
 

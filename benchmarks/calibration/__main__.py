@@ -1,27 +1,37 @@
-"""Simulate sweeps in blocks, one file each, so that a run continues where the last one ended; `make calibration`."""
+"""Simulate sweeps in blocks, and write the tables of docs/calibration.md; `make calibration`.
 
-import json
+A run continues where the last one ended.
+"""
+
 import math
 import time
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import typer
 from rich.progress import track
 
-from benchmarks.calibration.measure import measure, measure_grid
-from benchmarks.calibration.page import Results, write_page
+from analysis.answer.verdict import LABELS, WORDS
+from analysis.numbers import number
+from benchmarks.calibration.measure import NAMED, measure, measure_grid
 from benchmarks.calibration.scenarios import GRID, SCENARIOS
 from benchmarks.calibration.sweeps import Scenario
-from benchmarks.timing import ROOT
+from benchmarks.timing import ROOT, Results
 
 BLOCK = 10
 """Sweeps in a block."""
 VERSION = 2
 """Increase it to measure everything again after a change of the methods."""
+LEVEL = 0.05
+"""Accepted share of intervals that miss the truth, and of wrong answers."""
+MEANS = {"true ρ": "truth", "estimate": "estimate"}
+ANSWERS = {word: word for word in (*WORDS, NAMED)}
+COLUMNS = {**MEANS, "95 %": "covered", "jointly": "covered_jointly", "new method": "predicted", **ANSWERS}
+COLUMNS |= {"wrong": "wrong"}
+GRID_COLUMNS = {**MEANS, "jackknife": "jackknife", "Fisher z": "fisher", "permutation": "rejected"}
+Sweeps = Sequence[Mapping[str, Any]]
 
 
 def main(
@@ -36,22 +46,20 @@ def main(
     `only` chooses scenarios whose name contains a text. A run that ends after some `minutes` is continued by the next.
     """
     results.mkdir(parents=True, exist_ok=True)
+    measured = Results(results / "blocks.jsonl")
     scenarios = [scenario for scenario in (*SCENARIOS, *GRID) if only in scenario.name]
-    missing = [(s, b) for s, b in _blocks(scenarios, sweeps) if _read(results, s, b) is None]
+    missing = [(s, b) for s, b in _blocks(scenarios, sweeps) if _key(s, b) not in measured]
     end = math.inf if minutes is None else time.monotonic() + 60 * minutes
     for scenario, block in track(missing, "blocks"):
         if time.monotonic() > end:
             break
-        _write(results, scenario, block)
-    write_page(page, _all(results, SCENARIOS), _all(results, GRID))
+        work, numbers = measure_grid if scenario in GRID else measure, range(block * BLOCK, (block + 1) * BLOCK)
+        measured[_key(scenario, block)] = [work(scenario, number) for number in numbers]
+    by_name: dict[str, list[Any]] = {scenario.name: [] for scenario in (*SCENARIOS, *GRID)}
+    for scenario, block in _blocks((*SCENARIOS, *GRID), None):
+        by_name[scenario.name] += measured.get(_key(scenario, block), [])
+    write_page(page, *({s.name: by_name[s.name] for s in kind if by_name[s.name]} for kind in (SCENARIOS, GRID)))
     print(f"Written: {page}")
-
-
-def _all(folder: Path, scenarios: Sequence[Scenario]) -> Results:
-    measured: Results = {scenario: [] for scenario in scenarios}
-    for scenario, block in _blocks(scenarios, None):
-        measured[scenario] += _read(folder, scenario, block) or []
-    return measured
 
 
 def _blocks(scenarios: Sequence[Scenario], sweeps: int | None) -> Iterator[tuple[Scenario, int]]:
@@ -61,26 +69,45 @@ def _blocks(scenarios: Sequence[Scenario], sweeps: int | None) -> Iterator[tuple
         yield from ((s, block) for s in scenarios if block < wanted[s])
 
 
-def _file(folder: Path, scenario: Scenario, block: int) -> Path:
-    return folder / f"{zlib.crc32(scenario.name.encode()):08x}-{block:03}.json"
+def _key(scenario: Scenario, block: int) -> str:
+    """All that a block's results depend on."""
+    return f"version {VERSION}, block {block} of {BLOCK} sweeps, {scenario}"
 
 
-def _write(folder: Path, scenario: Scenario, block: int) -> None:
-    work, path = measure_grid if scenario in GRID else measure, _file(folder, scenario, block)
-    measured = [work(scenario, number) for number in range(block * BLOCK, (block + 1) * BLOCK)]
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps({"scenario": asdict(scenario), "version": VERSION, "sweeps": measured}))
-    unfinished.rename(path)
+def write_page(path: Path, comparisons: Mapping[str, Sweeps], grid: Mapping[str, Sweeps]) -> None:
+    """Replace the tables between the marks of the page by those of the sweeps, by scenario."""
+    table, grid_table = [["scenario", "comparison", *COLUMNS, "sweeps"]], [["scenario", *GRID_COLUMNS, "sweeps"]]
+    for scenario, sweeps in comparisons.items():
+        for name, label in LABELS.items():
+            cells = [_cell([sweep[name] for sweep in sweeps], column) for column in COLUMNS.values()]
+            table.append(["" if name != next(iter(LABELS)) else scenario, label, *cells, str(len(sweeps))])
+    for scenario, sweeps in grid.items():
+        cells = [_cell(sweeps, column) for column in GRID_COLUMNS.values()]
+        grid_table.append([scenario, *cells, str(len(sweeps))])
+    text = path.read_text()
+    for mark, (head, *rows) in (("comparisons", table), ("grid", grid_table)):
+        before, begin, rest = text.partition(f"<!-- {mark}: begin -->\n")
+        _, end, after = rest.partition(f"<!-- {mark}: end -->")
+        lines = "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ["---"] * len(head), *rows))
+        text = f"{before}{begin}{lines}{end}{after}"
+    path.write_text(text)
 
 
-def _read(folder: Path, scenario: Scenario, block: int) -> list[dict[str, Any]] | None:
-    """The sweeps in a block's file; None if it is absent, broken, or of another scenario or version."""
-    try:
-        content = json.loads(_file(folder, scenario, block).read_text())
-    except (OSError, json.JSONDecodeError):
-        return None
-    same = content.get("scenario") == json.loads(json.dumps(asdict(scenario))) and content.get("version") == VERSION
-    return content["sweeps"] if same else None
+def _cell(sweeps: Sweeps, column: str) -> str:
+    """A mean, or in percent the share of an answer or of the sweeps where `column` is true.
+
+    A share is bold if intervals or answers are wrong more often than LEVEL and two standard errors of chance.
+    """
+    if column in ANSWERS:
+        share = sum(sweep["said"] == column for sweep in sweeps) / len(sweeps)
+        return f"{100 * share:.0f}" if share else ""
+    known = pd.Series([sweep[column] for sweep in sweeps], dtype=float).dropna()
+    if known.empty or column in MEANS.values():
+        return "–" if known.empty else number(known.mean())
+    share = known.mean()
+    wrong = {"wrong": share, "rejected": 0.0}.get(column, 1 - share)
+    text = f"{100 * share:.0f}"
+    return f"**{text}**" if wrong > LEVEL + 2 * math.sqrt(LEVEL * (1 - LEVEL) / len(known)) else text
 
 
 if __name__ == "__main__":

@@ -148,8 +148,7 @@ def draw_trials(
 
 def draw_table(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generator) -> pd.DataFrame:
     """The sweep's table of trials."""
-    columns: dict[str, list[np.ndarray]] = {}
-    common = []
+    tables, common = [], []
     for n in scenario.data_seeds:
         by_data_seed = math.sqrt(scenario.shared) * rng.normal(size=(3, n, 1))
         by_training_seed = math.sqrt(scenario.shared_training) * rng.normal(size=(3, 1, scenario.training_seeds))
@@ -158,22 +157,18 @@ def draw_table(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generat
         scores = draw_trials(scenario, cell, rng, scenario.data_seeds[cell.dataset], common[cell.dataset])
         setting, data_seed, training_seed = (axis.ravel() for axis in np.indices(scores.shape[1:]))
         rates = 2 if scores.shape[1] % 2 == 0 else 1
-        kept = rng.random(setting.size) < cell.kept
-        values = {
-            "dataset": np.full(setting.size, f"dataset {cell.dataset}"),
-            "severity": np.full(setting.size, cell.severity),
-            "method": np.full(setting.size, cell.method),
+        columns = {
+            "dataset": f"dataset {cell.dataset}",
+            "severity": cell.severity,
+            "method": cell.method,
             "strength": 10.0 ** (setting // rates - 2),
             "hp.lr": 10.0 ** (-3.0 - setting % rates),
             "seed": training_seed + data_seed * (scenario.training_seeds == 1),
             "data_seed": data_seed,
-            SCORE: scores[0].ravel(),
-            OUTCOME: scores[1].ravel(),
-            CONTROL: scores[2].ravel(),
+            **dict(zip((SCORE, OUTCOME, CONTROL), scores.reshape(3, -1), strict=True)),
         }
-        for name, value in values.items():
-            columns.setdefault(name, []).append(value[kept])
-    table = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
+        tables.append(pd.DataFrame(columns)[rng.random(setting.size) < cell.kept])
+    table = pd.concat(tables, ignore_index=True)
     if scenario.copies:
         copied = table.assign(data_seed=table["data_seed"] + max(scenario.data_seeds))
         copied["seed"] += max(scenario.data_seeds)

@@ -56,44 +56,32 @@ def truths(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generator) 
     new = [cell for cell in draw_cells(scenario, rng, names=["new"]) if cell.severity > 0]
     result = {}
     for name, (law, value) in _PARTS.items():
-        fisher = name != "setting"
-        cell_values = [value(scenario, cell, rng) for cell in shifted]
-        result[name] = Truth(
-            _mean(cell_values, fisher),
-            *_spread([rho for rho, _ in cell_values], fisher),
-            differ=len({round(float(law(scenario, cell)), 6) for cell in shifted}) > 1,
-            opposite=scenario.opposite != "",
-            new_method=_mean([value(scenario, cell, rng) for cell in new], fisher),
+        summary, new_summary = (
+            _summary([value(scenario, cell, rng) for cell in drawn], fisher=name != "setting")
+            for drawn in (shifted, new)
         )
+        differ = len({round(float(law(scenario, cell)), 6) for cell in shifted}) > 1
+        result[name] = Truth(*summary, differ, opposite=scenario.opposite != "", new_method=new_summary[0])
     signs = np.ones(len({(cell.dataset, cell.severity) for cell in shifted}))
-    if scenario.opposite == "strata":
+    opposite = scenario.opposite == "strata"
+    if opposite:
         signs[1::2] = -1
-    by_stratum, opposite = spearman_of_normal(scenario.method) * signs, scenario.opposite == "strata"
-    mean = float(by_stratum.mean()) if len(signs) else math.nan
-    result["method"] = Truth(mean, *_spread(by_stratum, fisher=False), opposite, opposite)
+    by_stratum = spearman_of_normal(scenario.method) * signs
+    result["method"] = Truth(*_summary([(rho, 1.0) for rho in by_stratum], fisher=False), opposite, opposite)
     return result
 
 
-def _mean(parts: Sequence[tuple[float, float]], fisher: bool) -> float:
-    """The cells' values combined by their weights, as `analysis.answer.cells.CellValues` combines them."""
-    rho, weight = np.asarray(parts, dtype=np.float64).reshape(-1, 2).T
+def _summary(values: Sequence[tuple[float, float]], fisher: bool) -> list[float]:
+    """The mean of the known values by their weights, as in `analysis.answer.cells.CellValues`, and the plain mean minus
+    and plus two standard deviations, as correlations."""
+    rho, weight = np.asarray(values, dtype=np.float64).reshape(-1, 2).T
     known = np.isfinite(rho)
     if not known.any():
-        return math.nan
-    values = np.arctanh(np.clip(rho[known], -CLIP, CLIP)) if fisher else rho[known]
-    mean = float(np.average(values, weights=weight[known]))
-    return math.tanh(mean) if fisher else mean
-
-
-def _spread(rho: Sequence[float] | Floats, fisher: bool) -> tuple[float, float]:
-    """Mean of the known values ± two standard deviations, as a correlation."""
-    known = np.asarray(rho)[np.isfinite(rho)]
-    if not len(known):
-        return math.nan, math.nan
-    values = np.arctanh(np.clip(known, -CLIP, CLIP)) if fisher else known
-    bounds = values.mean() + 2 * values.std() * np.array([-1, 1])
-    low, high = np.tanh(bounds) if fisher else np.clip(bounds, -1, 1)
-    return float(low), float(high)
+        return [math.nan] * 3
+    cells = np.arctanh(np.clip(rho[known], -CLIP, CLIP)) if fisher else rho[known]
+    bounds = cells.mean() + 2 * cells.std() * np.array([-1, 1])
+    summary = [np.average(cells, weights=weight[known]), *bounds]
+    return [math.tanh(z) if fisher else float(np.clip(z, -1, 1)) for z in summary]
 
 
 def _cuts_off(scenario: Scenario) -> bool:

@@ -3,19 +3,98 @@
 Exit codes: 0 everything holds; 1 something differs or fails; 2 there is no GPU, or an argument is wrong.
 """
 
+import json
+import math
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.gpu_check.comparison import Check, checks
-from benchmarks.gpu_check.page import Result, described
-from benchmarks.gpu_check.sharing import CUDA, SHARES, compare_shares, measure
+from benchmarks.gpu_check.comparison import Check, Comparison, checks
+from benchmarks.gpu_check.sharing import CUDA, SHARES, Throughput, compare_shares, measure
+from benchmarks.timing import machine
+from docs.markdown import table
 from trainables import MODELS
 from trainables.core.process import use_gpu, use_one_thread
+
+DIFFERS = ("part", "what", "difference", "tolerance", "error")
+COMPARED = ("part", "compared", "hold", "largest difference")
+SHARED = ("--gpus-per-trial", "model", "trials an hour", "MiB a trial", "MiB beside it", "error")
+
+
+@dataclass(frozen=True)
+class Result:
+    """All comparisons and measurements on a device."""
+
+    device: str
+    comparisons: Sequence[Comparison]
+    throughput: Sequence[Throughput]
+
+    @property
+    def holds(self) -> bool:
+        return all(each.holds for each in self.comparisons) and not any(each.error for each in self.throughput)
+
+    @property
+    def page(self) -> str:
+        """The failed comparisons, a row for each part, and the throughput, as Markdown."""
+        failures, total = [each for each in self.comparisons if not each.holds], len(self.comparisons)
+        sentence = f"all {total} comparisons hold"
+        if failures:
+            sentence = f"{len(failures)} of {total} comparisons differ by more than their tolerance"
+        differs = [(e.part, e.name, f"{e.difference:.2g}", f"{e.tolerance:g}", e.error) for e in failures]
+        compared = []
+        for part in sorted({each.part for each in self.comparisons}):
+            group = [each for each in self.comparisons if each.part == part]
+            largest = max((e.difference for e in group if math.isfinite(e.difference)), default=math.nan)
+            compared.append((part, str(len(group)), str(sum(e.holds for e in group)), f"{largest:.2g}"))
+        shared = []
+        for e in self.throughput:
+            mib = ("" if memory is None else f"{memory:.0f}" for memory in (e.memory_mib, e.context_mib))
+            shared.append((f"{e.share:g}", e.model, f"{e.trials_an_hour:.0f}", *mib, e.error))
+        text = f"`make gpu-check`, {date.today().isoformat()}, {self.device}: **{sentence}**\n"
+        text += _section("Differs", DIFFERS, differs)
+        text += _section("Compared with the processor", COMPARED, compared)
+        return text + _section("A GPU shared by 1 / share trials", SHARED, shared)
+
+    def write(self, folder: Path) -> tuple[Path, Path]:
+        """Write gpu_check.json and gpu_check.md, and return their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        data, page = folder / "gpu_check.json", folder / "gpu_check.md"
+        content = {
+            "device": self.device,
+            "date": date.today().isoformat(),
+            "holds": self.holds,
+            "comparisons": [{**asdict(e, dict_factory=_finite), "holds": e.holds} for e in self.comparisons],
+            "throughput": [asdict(e, dict_factory=_finite) for e in self.throughput],
+        }
+        data.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        page.write_text(self.page)
+        return data, page
+
+
+def _section(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return f"\n{title}:\n\n{table(head, rows)}\n" if rows else ""
+
+
+def _finite(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON has no NaN and no infinity: null."""
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in fields}
+
+
+def described(device: str) -> str:
+    """The name of a device, with a GPU's memory and software."""
+    if device != CUDA:
+        return f"{device}; {machine()}"
+    gpu = torch.cuda.get_device_properties(0)
+    versions = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    return f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, {versions}; {machine()}, {platform.system()}"
 
 
 def main(
@@ -27,7 +106,12 @@ def main(
     """Check every method, attribution and measure on a GPU, two runs of each trial, shared memory and speed."""
     console = Console()
     if device == CUDA:
-        check_gpu()
+        if not torch.cuda.is_available():
+            build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+            message = f"No GPU: torch {torch.__version__}, {build}, can use none on this machine, so nothing was "
+            message += "checked. If the machine has one, check the output of nvidia-smi and CUDA_VISIBLE_DEVICES."
+            Console(stderr=True).print(message, soft_wrap=True, markup=False)
+            raise typer.Exit(2)
         # This process runs one trial at a time; the measurements of sharing start other processes.
         use_gpu(1.0)
     use_one_thread()
@@ -43,20 +127,6 @@ def main(
         console.print(text, soft_wrap=True, markup=False, highlight=False)
     if not result.holds:
         raise typer.Exit(1)
-
-
-def check_gpu() -> None:
-    """End the command with code 2 unless torch can use a GPU."""
-    if torch.cuda.is_available():
-        return
-    build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
-    Console(stderr=True).print(
-        f"No GPU: torch {torch.__version__}, {build}, can use none on this machine, so nothing was checked. "
-        "If the machine has one, check the output of nvidia-smi and the variable CUDA_VISIBLE_DEVICES.",
-        soft_wrap=True,
-        markup=False,
-    )
-    raise typer.Exit(2)
 
 
 if __name__ == "__main__":

@@ -44,10 +44,6 @@ SCORES = 1e-4
 """Tolerance for the scores of the same maps, and for logits by the same weights."""
 
 
-Compute = Callable[[str, str], dict[str, Tensor]]
-"""From the name of an entry and of a device to results by name."""
-
-
 @dataclass(frozen=True)
 class Comparison:
     """One line of the result."""
@@ -78,14 +74,25 @@ class Check:
         try:
             compared.extend(self.compare(device))
         except Exception as error:
-            message = (str(error).strip().splitlines() or [""])[0]
-            compared.append(Comparison(self.part, self.name, error=f"{type(error).__name__}: {message}"))
+            compared.append(Comparison(self.part, self.name, error=one_line(error)))
         return compared
 
 
+def one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+
+
 def checks() -> list[Check]:
-    """All checks: one for each entry of the registries, plug-ins included."""
-    computed: tuple[tuple[str, Compute, float, Iterable[str]], ...] = (
+    """All checks: one for each entry of the registries, plug-ins included.
+
+    Of each method a step under each preset, on each model and in each precision, and a trial under each preset.
+    """
+    presets = [{"preset": preset} for preset in get_args(Preset)]
+    others = [{"model": model} for model in MODELS if model != "small_cnn"]
+    others += [{"precision": precision} for precision in get_args(Precision) if precision != "float32"]
+    trials = [("step", compare_steps, each) for each in presets + others]
+    trials += [("trial", compare_trials, each) for each in presets]
+    computed: tuple[tuple[str, Callable[[str, str], dict[str, Tensor]], float, Iterable[str]], ...] = (
         ("maps", maps_and_randomisation, MAPS, ATTRIBUTIONS),
         ("scores", localisation, SCORES, (*LOCALISATION, *TUNED)),
         ("scores", faithfulness, MAPS, FAITHFULNESS),
@@ -94,22 +101,17 @@ def checks() -> list[Check]:
     )
     return [
         Check("arithmetic", "convolution and product", compare_arithmetic),
-        *(check for method in METHODS for check in method_checks(method)),
+        *(
+            Check(part, named(method, settings), partial(work, method, settings))
+            for method in METHODS
+            for part, work, settings in trials
+        ),
         *(
             Check(part, name, partial(compare, part, partial(compute, name), tolerance))
             for part, compute, tolerance, names in computed
             for name in names
         ),
     ]
-
-
-def method_checks(method: str) -> list[Check]:
-    """A step under each preset, on each model and in each precision, and a trial under each preset."""
-    presets = [{"preset": preset} for preset in get_args(Preset)]
-    others = [{"model": model} for model in MODELS if model != "small_cnn"]
-    others += [{"precision": precision} for precision in get_args(Precision) if precision != "float32"]
-    steps = [Check("step", named(method, each), partial(compare_steps, method, each)) for each in presets + others]
-    return steps + [Check("trial", named(method, each), partial(compare_trials, method, each)) for each in presets]
 
 
 def named(method: str, settings: Mapping[str, str]) -> str:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
-from multiprocessing.synchronize import Barrier
-from threading import BrokenBarrierError
+from threading import Barrier, BrokenBarrierError
 
 import torch
 
-from benchmarks.gpu_check.comparison import Comparison
+from benchmarks.gpu_check.comparison import Comparison, one_line
 from trainables import resolve
 from trainables.core.process import use_gpu, use_one_thread
 from trainables.trial.training import Training
@@ -39,29 +39,21 @@ def measure(share: float, model: str, device: str, trials: int = 2, epochs: int 
     """Run `trials` trials one after the other, after one for warming up, in each of 1 / share processes on a GPU."""
     processes = round(1 / share)
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, _keep, (spawn.Barrier(processes),)) as pool:
-        futures = [pool.submit(_work, share, model, device, trials, epochs, seed) for seed in range(processes)]
+    with spawn.Manager() as manager, ProcessPoolExecutor(processes, spawn) as pool:
+        work = partial(_work, share, model, device, trials, epochs, manager.Barrier(processes))
+        futures = [pool.submit(work, seed) for seed in range(processes)]
         errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
         # If one process fails, the others report a broken barrier.
         error = next((error for error in errors if not isinstance(error, BrokenBarrierError)), errors[0])
-        message = (str(error).strip().splitlines() or [""])[0]
-        return Throughput(share, model, error=f"{type(error).__name__}: {message}")
-    results = [future.result() for future in futures]
-    seconds, *held = zip(*results, strict=True)
+        return Throughput(share, model, error=one_line(error))
+    seconds, *held = zip(*(future.result() for future in futures), strict=True)
     memory, context = (max((mib for mib in each if mib is not None), default=None) for each in held)
     return Throughput(share, model, 3600 * processes * trials / max(seconds), memory, context)
 
 
-_barrier: list[Barrier] = []
-
-
-def _keep(barrier: Barrier) -> None:
-    _barrier.append(barrier)
-
-
 def _work(
-    share: float, model: str, device: str, trials: int, epochs: int, seed: int
+    share: float, model: str, device: str, trials: int, epochs: int, barrier: Barrier, seed: int
 ) -> tuple[float, float | None, float | None]:
     """Seconds of the trials once all processes are warm, and MiB that torch and CUDA held."""
     use_one_thread()
@@ -69,10 +61,10 @@ def _work(
         use_gpu(share)
     try:
         _train(model, device, 1, seed)
-        _barrier[0].wait()
+        barrier.wait()
     except BaseException:
         # Release the other processes.
-        _barrier[0].abort()
+        barrier.abort()
         raise
     start = time.perf_counter()
     for number in range(trials):

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from benchmarks.gpu_check import __main__ as command
 from benchmarks.gpu_check import comparison, sharing
 from benchmarks.gpu_check.comparison import Check, Comparison, differing, distance
-from benchmarks.gpu_check.page import Result
 from benchmarks.gpu_check.sharing import Throughput
 
 
@@ -112,7 +111,7 @@ def test_trials_an_hour_of_processes_that_share_a_device():
 def test_the_page(tmp_path):
     comparisons = [Comparison("maps", "rise", 2e-3, 1e-2), Comparison("maps", "lrp", 3e-2, 1e-2)]
     throughput = [Throughput(0.25, "small_cnn", 4000.4, 312.2, 480.0)]
-    _, page = Result("a GPU", comparisons, throughput).write(tmp_path)
+    _, page = command.Result("a GPU", comparisons, throughput).write(tmp_path)
     lines = page.read_text().splitlines()
     assert "| maps | lrp | 0.03 | 0.01 |  |" in lines
     assert "| maps | 2 | 1 | 0.03 |" in lines

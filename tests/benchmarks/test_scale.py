@@ -6,7 +6,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from benchmarks import scale
-from benchmarks.many_records import SWEEP, real_trial, varied
+from benchmarks.copies import real_trial, varied
+from benchmarks.scale import SWEEP
 from records import columns
 
 
@@ -24,7 +25,8 @@ def test_records_are_copies_with_other_settings_and_scores(tmp_path):
 @pytest.mark.slow
 def test_copied_runs_equal_the_run_of_mlflow(tmp_path, monkeypatch):
     monkeypatch.setattr(scale, "SAMPLE", 3)
-    assert [(step.size, step.trials) for step in scale.timed(scale.sqlite, tmp_path, 20)] == [(20, 3), (20, 3), (20, 1)]
+    steps = scale.timed(scale.sqlite, tmp_path, 20)
+    assert [(step["size"], step["timed"]) for step in steps] == [(20, 3), (20, 3), (20, 1)]
     client = MlflowClient(f"sqlite:///{tmp_path / 'sqlite-20' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name(SWEEP)
     runs = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")
@@ -44,7 +46,7 @@ def test_parts_are_timed_on_the_given_number_of_records(tmp_path):
     steps = [
         step for measure in (scale.write, scale.plan, scale.records) for step in scale.timed(measure, tmp_path, 35)
     ]
-    assert {(step.size, step.trials) for step in steps} == {(35, 35)}
-    assert len({step.name for step in steps}) == len(steps) == 6
+    assert {(step["size"], step["timed"]) for step in steps} == {(35, 35)}
+    assert len({step["step"] for step in steps}) == len(steps) == 6
     files = list((tmp_path / "35").glob("*/records/*.json"))
     assert len({json.loads(file.read_text())["trial_key"] for file in files}) == 35
