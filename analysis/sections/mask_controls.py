@@ -1,26 +1,25 @@
 """Mask controls against right masks: is it what the masks show that helps?
 
 A mask control is a trial with wrong masks, with masks on part of the images, or with masks on test images too
-(`records.columns.CONTROLS`). The verdict and the correlations leave it out; here it is paired with the trial that
-differs in nothing else. The same methods are also compared with coarser masks (dilated masks count as right and stay in
-the verdict), no masks (the baseline) and balanced data (severity 0).
+(`records.columns.CONTROLS`). The verdict and the correlations leave it out. The same methods are also compared with
+coarser masks (which count as right and stay in the verdict), no masks (the baseline) and balanced data (severity 0).
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import SMALLEST_SPREAD
-from analysis.numbers import column_name, count, interval, name, number
+from analysis.numbers import column_name, count, name, number, with_interval
 from analysis.sections.drawing import PALETTE, Drawing, Mark, forest, place_of_method
 from analysis.sections.mask_pairs import ANY_WRONG, CELL, NO_MASKS, RIGHT, WRONG, paired, place_of, stacked
+from analysis.sections.methods import group_means
 from analysis.sections.section import Section
 from analysis.sections.table import SCOPE, Column, Table, decimals, estimates, inside, words
 from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.stats.replicated import Estimate, sums
+from analysis.stats.replicated import Estimate
 from analysis.trials.trials import Primary
 
 
@@ -49,8 +48,6 @@ class ControlRow:
 
 @dataclass(frozen=True)
 class MaskControls:
-    """All mask controls of a sweep against right masks."""
-
     n_controls: int
     n_unpaired: int
     """Controls without the trial under right masks that differs in nothing else."""
@@ -63,9 +60,8 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame | None, primary: P
     """Each control's change of the outcome and of the primary's score against right masks, per cell and overall.
 
     A pair's trials agree in everything but the control. Differences of pairs are averaged within a data seed and then
-    over data seeds; intervals are Student's over data seeds, by the delete-one-data-seed jackknife, and need 6 of them.
-    Overall, each cell of a severity above 0 counts the same. `right` and `controls` are as in `Trials`; None where no
-    trial is a control or has a coarser mask than a trial that is otherwise the same.
+    over data seeds; intervals are by the delete-one-data-seed jackknife. Overall, each cell of a severity above 0
+    counts the same. None where no trial is a control or has a coarser mask than a trial that is otherwise the same.
     """
     controls = right.iloc[:0] if controls is None else controls
     scores = {"outcome": primary.outcome, "localisation": primary.column}
@@ -83,7 +79,6 @@ def mask_controls(right: pd.DataFrame, controls: pd.DataFrame | None, primary: P
 
 
 def _means(pairs: pd.DataFrame, column: str) -> pd.DataFrame:
-    """For each cell and data seed: the mean under right masks, the mean change, and the number of pairs."""
     both = pairs.reindex(columns=[*CELL, "data_seed", column, column + RIGHT]).dropna(subset=[column, column + RIGHT])
     both = both.assign(right=both[column + RIGHT], change=both[column] - both[column + RIGHT], kind=both["control"])
     means = both.groupby([*CELL, "kind", "data_seed"])
@@ -91,12 +86,10 @@ def _means(pairs: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _rows(means: pd.DataFrame, by: list[str]) -> tuple[ControlRow, ...]:
-    """A row for each control, or for each cell of it."""
     rows = []
     for key, part in means.groupby(by):
-        cell: dict[str, Any] = dict(zip(by, key, strict=True))
-        outcome, localisation = (_change(part[part["score"] == score]) for score in ("outcome", "localisation"))
-        rows.append(ControlRow(**cell, outcome=outcome, localisation=localisation))
+        changes = {score: _change(part[part["score"] == score]) for score in ("outcome", "localisation")}
+        rows.append(ControlRow(**dict(zip(by, key, strict=True)), **changes))
     rows.sort(key=lambda r: (r.dataset or "", r.severity, place_of_method(r.method or ""), place_of(r.control)))
     return tuple(rows)
 
@@ -105,23 +98,16 @@ def _change(means: pd.DataFrame) -> Change:
     """The mean over cells and kinds, each counting the same; in a cell each data seed counts the same."""
     if means.empty:
         return Change(reason="no pair has both scores")
-    resamples = draw_resamples(means, replicates=1, seed=0)
-    cell = means.groupby(["kind", *CELL]).ngroup().to_numpy()
-    in_cell = (cell == np.arange(cell.max() + 1)[:, None]).astype(np.float64)
-    change, n = (
-        sums(values, resamples.cluster, resamples.dataset) for values in (in_cell * means["change"].to_numpy(), in_cell)
-    )
-    right = float(means["right"].groupby(cell).mean().mean())
-    n_data_seeds = len(np.unique(resamples.data_seed))
-    return Change(right=right, n=int(means["n"].sum()), n_data_seeds=n_data_seeds).of((change / n).mean())
+    by = ["kind", *CELL]
+    return Change(
+        right=float(means.groupby(by)["right"].mean().mean()),
+        n=int(means["n"].sum()),
+        n_data_seeds=len(set(draw_resamples(means, replicates=1, seed=0).data_seed)),
+    ).of(group_means(means, by, "change").mean())
 
 
 def _sentence(overall: dict[str, Change], primary: Primary) -> str:
-    """Whether right masks help, whether wrong ones help as much, and what follows.
-
-    Wrong masks do as well only if the interval excludes a loss of `SMALLEST_SPREAD`: one that merely contains zero says
-    nothing about the content of masks.
-    """
+    """Whether right masks help, and whether wrong ones do as well: if the interval excludes a loss of interest."""
     outcome = column_name(primary.outcome)
     wrong = next((overall[control] for control in (ANY_WRONG, *WRONG.values()) if control in overall), None)
     if wrong is None or wrong.estimate is None:
@@ -133,21 +119,18 @@ def _sentence(overall: dict[str, Change], primary: Primary) -> str:
         )
     if wrong.ci_high < 0:
         verb, conclusion = "do worse than", "what the masks show matters"
-    elif wrong.ci_low > 0:
-        verb, conclusion = "do better than", "what the masks show is not what helps"
     elif wrong.ci_low > -SMALLEST_SPREAD:
-        verb = "do as well as"
+        verb = "do at least as well as"
         conclusion = f"a loss of {SMALLEST_SPREAD:g} is excluded, so what the masks show is not what helps"
     else:
-        verb = "are not seen to do worse than"
-        loss = number(-wrong.ci_low, 3)
+        verb, loss = "are not seen to do worse than", number(-wrong.ci_low, 3)
         conclusion = f"a loss of up to {loss} is not excluded, so it cannot be said whether what the masks show matters"
-    help_, without = "", overall.get(NO_MASKS)
-    if without is not None and without.ci_low is not None and without.ci_high is not None:
-        gain = f"{outcome} {number(-(without.estimate or 0.0), 3)}, {interval(-without.ci_high, -without.ci_low, 3)}"
-        help_ = f"Right masks {'help' if without.ci_high < 0 else 'are not seen to help'} against none ({gain}). "
-    change = f"{number(wrong.estimate, 3)}, {interval(wrong.ci_low, wrong.ci_high, 3)}"
-    return f"{help_}Wrong masks {verb} right ones ({outcome} {change}): {conclusion}."
+    sentence, without = "", overall.get(NO_MASKS)
+    if without is not None and without.ci_high is not None:
+        worse = "does worse" if without.ci_high < 0 else "is not seen to do worse"
+        sentence = f"The baseline {worse} than right masks, with a change in {outcome} of {with_interval(without, 3)}. "
+    change = f"a change in {outcome} of {with_interval(wrong, 3)}"
+    return f"{sentence}Wrong masks {verb} right ones, with {change}: {conclusion}."
 
 
 def _text(analysis: Analysis, result: MaskControls) -> str:
@@ -157,12 +140,9 @@ def _text(analysis: Analysis, result: MaskControls) -> str:
 
 
 def _figure(analysis: Analysis, result: MaskControls) -> Drawing | None:
-    """Changes of performance and of map scores, each cell a dot; None where no control was paired under a shift."""
-    if not result.overall:
-        return None
-    outcome, score = column_name(analysis.primary.outcome), name(analysis.primary.metric)
+    labels = column_name(analysis.primary.outcome), name(analysis.primary.metric)
     panels = {}
-    for field, label, colour in (("outcome", outcome, PALETTE[1]), ("localisation", score, PALETTE[2])):
+    for field, label, colour in zip(("outcome", "localisation"), labels, PALETTE[1:], strict=False):
         marks = {}
         for row in result.overall:
             cells = [getattr(c, field).estimate for c in result.cells if c.control == row.control and c.severity]
@@ -173,25 +153,21 @@ def _figure(analysis: Analysis, result: MaskControls) -> Drawing | None:
         panels,
         name="controls",
         title="What mask controls change",
-        caption=(
-            "Each control less right masks, paired: the mean over cells of severities above 0; each dot is one cell."
-        ),
+        caption="Each control less right masks: the mean over cells of severities above 0. Each dot is one cell.",
         alt="Changes against right masks",
         digits=3,
     )
 
 
 def _table(analysis: Analysis, result: MaskControls) -> Table:
-    """Over everything, then in each cell."""
     primary = analysis.primary
     outcome, score = column_name(primary.outcome), name(primary.metric)
     return Table(
         name="controls",
         title=TITLE,
         caption=(
-            f"{outcome} and {score} under right masks, and how the control changes them: paired trials that differ in "
-            "nothing else, averaged within data seeds and then over them. “Shifted”: over the cells of severities "
-            "above 0, each counting the same."
+            f"{outcome} and {score} under right masks and how the control changes them, in pairs of trials that differ "
+            "in nothing else. “Shifted”: the mean over the cells of severities above 0."
         ),
         columns=(
             *SCOPE,

@@ -18,19 +18,27 @@ RIGHT = " under right masks"
 
 
 def paired(right: pd.DataFrame, controls: pd.DataFrame, scores: Sequence[str]) -> tuple[pd.DataFrame, int]:
-    """A row per pair of a control and a trial under right masks, and the number of controls without such a trial.
-
-    The columns are those of `CELL`, the data seed, and each score of the control and, with the suffix `RIGHT`, of the
-    other trial.
-    """
+    """A row per pair of a control and a trial under right masks (`twins`), and the number of controls without one."""
     kept = [*columns.settings_in(right), *scores]
     right, controls = right[kept], controls[kept]
     named = controls.assign(control=[control_name(settings) for settings in controls.to_dict("records")])
-    of_masks = _pairs(named, right, columns.CONTROLS, scores)
-    changed = stacked([of_masks, _dilated(right, scores)])
+    of_masks = twins(named, right, columns.CONTROLS, scores)
+    pixels = pd.to_numeric(right[DILATION], errors="coerce") if DILATION in right else pd.Series(0, index=right.index)
+    coarser = right[pixels > 0].assign(
+        control=[f"masks dilated by {count(int(p), 'pixel')}" for p in pixels[pixels > 0]]
+    )
+    changed = stacked([of_masks, twins(coarser, right[pixels == 0], [DILATION], scores)])
     trials = right.loc[changed["twin"].unique()]
-    pairs = stacked([_no_masks(trials, right, scores), changed, _balanced(trials, right, scores)])
-    return pairs, len(controls) - len(of_masks)
+    # Without masks: the baseline's mean on the same images.
+    place, of_right = ["dataset", "severity", "data_seed"], {score: score + RIGHT for score in scores}
+    baseline = right[right["method"] == "baseline"].groupby(place)[list(scores)].mean().reset_index()
+    masked = trials[trials["method"] != "baseline"].assign(control=NO_MASKS)[[*CELL, "data_seed", *scores]]
+    no_masks = masked.rename(columns=of_right).merge(baseline, on=place)
+    # Balanced data: the trial at severity 0.
+    shifted = trials[trials["severity"] > 0].assign(control=BALANCED)
+    balanced = twins(shifted, right[right["severity"] == 0], ["severity"], scores)
+    balanced = balanced.rename(columns=of_right | {other: score for score, other in of_right.items()})
+    return stacked([no_masks, changed, balanced]), len(controls) - len(of_masks)
 
 
 def control_name(settings: Mapping[Any, Any]) -> str:
@@ -52,45 +60,25 @@ def place_of(control: str) -> tuple[int, str]:
     return (first.index(control) if control in first else len(first) + (control == BALANCED)), control
 
 
-def _pairs(first: pd.DataFrame, right: pd.DataFrame, apart: Iterable[str], scores: Sequence[str]) -> pd.DataFrame:
-    """Pairs of trials of `first` and `right` that agree in all settings but `apart`; `twin` is the index in `right`."""
+def twins(first: pd.DataFrame, right: pd.DataFrame, apart: Iterable[str], scores: Sequence[str]) -> pd.DataFrame:
+    """Pairs of trials of `first` and `right` that agree in all settings but `apart`.
+
+    The columns are those of `CELL`, the data seed, the scores of the trial of `first`, those of the trial of `right`
+    with the suffix `RIGHT`, and the latter's index, `twin`.
+    """
     shared = [c for c in right if c in first and c not in (*scores, *apart)]
-    changed = first[[*CELL, "data_seed", *scores]].assign(like=_like(first[shared]))
-    twins = right[list(scores)].add_suffix(RIGHT).assign(like=_like(right[shared]), twin=right.index)
-    return changed.merge(twins, on="like").drop(columns="like")
 
+    def like(trials: pd.DataFrame) -> list[str]:
+        """The settings as text, in which lists and missing values can be compared."""
+        exact = trials[shared].astype({"seed": float, "data_seed": float})
+        return ["\x1f".join(map(str, row)) for row in exact.astype(object).where(exact.notna(), "").to_numpy()]
 
-def _like(settings: pd.DataFrame) -> list[str]:
-    """The settings of each trial as text, in which lists and missing values can be compared."""
-    exact = settings.assign(**{seed: settings[seed].astype(float) for seed in ("seed", "data_seed")})
-    known = exact.astype(object).where(exact.notna(), "")
-    return ["\x1f".join(map(str, row)) for row in known.itertuples(index=False, name=None)]
+    changed = first[[c for c in (*CELL, "data_seed", *scores) if c in first]].assign(like=like(first))
+    others = right[list(scores)].add_suffix(RIGHT).assign(like=like(right), twin=right.index)
+    return changed.merge(others, on="like").drop(columns="like")
 
 
 def stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The concatenated parts, without empty ones."""
     with_rows = [part for part in parts if len(part)]
     return pd.concat(with_rows, ignore_index=True) if with_rows else parts[0]
-
-
-def _dilated(right: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
-    """Pairs of trials with and without dilated masks."""
-    pixels = pd.to_numeric(right[DILATION], errors="coerce") if DILATION in right else pd.Series(0, index=right.index)
-    labels = [f"masks dilated by {count(int(p), 'pixel')}" for p in pixels[pixels > 0]]
-    return _pairs(right[pixels > 0].assign(control=labels), right[pixels == 0], [DILATION], scores)
-
-
-def _no_masks(trials: pd.DataFrame, right: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
-    """Each of `trials` with the baseline's mean on the same images."""
-    place = ["dataset", "severity", "data_seed"]
-    baseline = right[right["method"] == "baseline"].groupby(place)[list(scores)].mean().reset_index()
-    others = trials[trials["method"] != "baseline"].assign(control=NO_MASKS)
-    others = others[[*CELL, "data_seed", *scores]].rename(columns={c: c + RIGHT for c in scores})
-    return others.merge(baseline, on=place)
-
-
-def _balanced(trials: pd.DataFrame, right: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
-    """Each of `trials` with the trial at severity 0 that otherwise agrees with it."""
-    balanced, shifted = right[right["severity"] == 0], trials[trials["severity"] > 0]
-    pairs = _pairs(shifted.assign(control=BALANCED), balanced, ["severity"], scores)
-    return pairs.rename(columns={c: c + RIGHT for c in scores} | {c + RIGHT: c for c in scores})

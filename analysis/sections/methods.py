@@ -14,7 +14,8 @@ from analysis.sections import drawing
 from analysis.sections.drawing import place_of_method
 from analysis.sections.section import Section
 from analysis.sections.table import CELL, Column, Table, decimals, inside
-from analysis.stats.replicated import Estimate
+from analysis.stats.cluster_bootstrap import draw_resamples
+from analysis.stats.replicated import Estimate, Replicated, sums
 from analysis.trials.trials import Primary
 from records import columns
 
@@ -33,7 +34,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One cell's summary; a column the table lacks has n = 0."""
+    """One cell's summary; a column that the table lacks has n = 0."""
 
     dataset: str
     severity: float
@@ -44,7 +45,6 @@ class MethodRow:
     id: Spread
     """AUC on the ID test set."""
     localisation: Spread
-    """The primary's localisation score."""
     chance: float | None
     """Median chance level of IoU, where the metric is IoU and the level is recorded."""
     strength: float | None = None
@@ -57,16 +57,10 @@ def method_rows(table: pd.DataFrame, primary: Primary, *, by_strength: bool = Fa
     by = ["dataset", "severity", "method", *(["strength"] if by_strength else [])]
     for key, trials in table.groupby(by):
         cell: dict[str, Any] = dict(zip(by, key, strict=True))
-        chance = _values(trials, columns.chance_iou(primary.split)) if primary.metric == "iou" else np.empty(0)
-        row = MethodRow(
-            **cell,
-            n=len(trials),
-            ood=spread(trials, primary.outcome),
-            id=spread(trials, ID_AUC),
-            localisation=spread(trials, primary.column),
-            chance=float(np.median(chance)) if len(chance) else None,
-        )
-        rows.append(row)
+        scores = {"ood": primary.outcome, "id": ID_AUC, "localisation": primary.column}
+        spreads = {field: spread(trials, column) for field, column in scores.items()}
+        chance = _values(trials, columns.chance_iou(primary.split)).median() if primary.metric == "iou" else np.nan
+        rows.append(MethodRow(**cell, n=len(trials), **spreads, chance=_or_none(chance)))
     return tuple(sorted(rows, key=lambda row: (row.dataset, row.severity, place_of_method(row.method))))
 
 
@@ -77,14 +71,30 @@ def ranking(rows: Sequence[MethodRow]) -> tuple[MethodRow, ...]:
     return tuple(sorted(at_largest, key=lambda row: (row.dataset, row.ood.mean is None, -(row.ood.mean or 0.0))))
 
 
-def _values(trials: pd.DataFrame, column: str) -> np.ndarray:
-    return trials[column].dropna().to_numpy(dtype=float) if column in trials else np.empty(0)
+def _values(trials: pd.DataFrame, column: str) -> "pd.Series[float]":
+    return trials.reindex(columns=[column])[column].astype(float)
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def spread(trials: pd.DataFrame, column: str) -> Spread:
     values = _values(trials, column)
-    n = len(values)
-    return Spread(mean=float(values.mean()) if n else None, sd=float(values.std(ddof=1)) if n > 1 else None, n=n)
+    return Spread(_or_none(values.mean()), _or_none(values.std()), int(values.count()))
+
+
+def group_means(table: pd.DataFrame, by: list[str], column: str) -> Replicated:
+    """[groups] the column's mean in each group; NaN without a value."""
+    resamples = draw_resamples(table, replicates=1, seed=0)
+    values, group = table[column].to_numpy(dtype=np.float64), table.groupby(by).ngroup().to_numpy()
+    known = np.isfinite(values) & (group == np.arange(group.max() + 1)[:, None])
+    total, n = (
+        sums(each, resamples.cluster, resamples.dataset)
+        for each in (known * np.nan_to_num(values), known.astype(np.float64))
+    )
+    means: Replicated = total / n
+    return means
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,7 @@ class Shown:
         return Estimate(estimate=0.5 if self.is_auc else row.chance if self.field == "localisation" else None)
 
     def limit(self, axes: "Axes") -> None:
-        """The whole scale of an AUC; another score's from 0, unless some of it is below."""
+        """The whole scale of an AUC; that of another score from 0, unless some of it is below."""
         if self.is_auc:
             axes.set_ylim(-0.03, 1.03)
         elif min(other.dataLim.y0 for other in axes.get_shared_y_axes().get_siblings(axes)) >= 0:
@@ -135,7 +145,6 @@ def _bar(score: Spread) -> Estimate:
 
 
 def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
-    """A row per method with its mean and standard deviation, a panel per dataset and severity."""
     cells = {(row.dataset, row.severity, row.method): _bar(score.of(row)) for row in rows}
     figure, panels = drawing.method_panels(cells, score.label)
     for (dataset, severity), axes in panels.items():
@@ -149,20 +158,18 @@ def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
 
 
 def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
-    """A score against severity, one panel per dataset and one line per method; an AUC beside the same on ID data."""
-    lines: list[drawing.Line] = []
-    on_id: list[drawing.Line] = []
+    """An AUC beside the same on ID data."""
+    lines, on_id = [], []
     styles = drawing.look(row.method for row in rows)
     for position, (method, (colour, marker)) in enumerate(styles.items()):
         cells = {(row.dataset, row.severity): row for row in rows if row.method == method}
         solid = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
         bars = {stratum: _bar(score.of(row)) for stratum, row in cells.items()}
         lines.append(drawing.Line(name(method), bars, solid, position - (len(styles) - 1) / 2))
-        dashed = {"color": colour, "linestyle": "--", "linewidth": 0.8}
         if score.is_auc and any(row.id.n for row in cells.values()):
-            label = "" if on_id else "the same on the ID test set"
+            dashed = {"color": colour, "linestyle": "--", "linewidth": 0.8}
             means = {stratum: Estimate(estimate=row.id.mean) for stratum, row in cells.items()}
-            on_id.append(drawing.Line(label, means, dashed))
+            on_id.append(drawing.Line("" if on_id else "the same on the ID test set", means, dashed))
     chance = {(row.dataset, row.severity): score.chance(row) for row in rows}
     has_chance = any(level.estimate is not None for level in chance.values())
     lines += [*on_id, drawing.Line("chance" if has_chance else "", chance, {**_CHANCE, "marker": "_"})]
@@ -173,21 +180,19 @@ def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
 
 
 def _figure(rows: tuple[MethodRow, ...], score: Shown) -> drawing.Drawing | None:
-    """None where no trial has the score."""
     if not any(score.of(row).n for row in rows):
         return None
-    worst = max(row.severity for row in rows)
-    at_worst = [row for row in rows if row.severity == worst]
-    means = "; ".join(f"{name(r.method)} on {name(r.dataset)} {number(score.of(r).mean)}" for r in at_worst)
+    means = "; ".join(
+        f"{name(row.method)} on {name(row.dataset)} {number(score.of(row).mean)}" for row in ranking(rows)
+    )
     is_crowded = len({row.method for row in rows}) > drawing.MANY
     with drawing.settings():
         figure = (_by_method if is_crowded else _by_severity)(rows, score)
-    kind = "Dots" if is_crowded else "Lines"
     return drawing.Drawing(
         name=score.file,
         title=score.title,
         caption=f"{score.label}: mean and standard deviation over the trials of each cell, by severity.",
-        alt=f"{kind} of mean {score.label} by severity, one per method. At s = {worst:g}: {means}.",
+        alt=f"At the largest severity: {means}.",
         figure=figure,
     )
 

@@ -1,6 +1,6 @@
 """Within a model: does a better map on an image go with a right answer on it?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,7 @@ class PerImage(Estimate):
 
 
 def per_image(analysis: Analysis) -> tuple[PerImage, ...]:
-    """The primary's attribution over everything, by method and by cell; then the other attributions over everything.
-
-    Each model has the same weight. The interval is Student's by the delete-one-data-seed jackknife.
-    """
+    """The primary's attribution over everything, by method and by cell; then the other attributions over everything."""
     table, resamples, first = analysis.trials.table, analysis.resamples, analysis.primary.attribution
     prefix = columns.correctness_auroc(analysis.primary.split, analysis.primary.metric, "")
     present = [str(column).removeprefix(prefix) for column in table if str(column).startswith(prefix)]
@@ -48,15 +45,15 @@ def per_image(analysis: Analysis) -> tuple[PerImage, ...]:
     def entry(attribution: str, rows: Ints, **place: Any) -> PerImage:
         values = table[prefix + attribution].to_numpy(dtype=np.float64)
         kept = rows[np.isfinite(values[rows])]
-        counts: dict[str, Any] = {
-            "n": len(kept),
-            "n_missing": len(rows) - len(kept),
-            "n_clusters": resamples.n_clusters(kept),
-        }
-        result = PerImage(attribution=attribution, **place, **counts)
-        if not len(kept):
-            return replace(result, reason="no model has five right and five wrong answers on the scored images")
-        return result.of(mean(values[kept], resamples.cluster[kept], resamples.dataset))
+        result = PerImage(
+            attribution=attribution,
+            n=len(kept),
+            n_missing=len(rows) - len(kept),
+            n_clusters=resamples.n_clusters(kept),
+            reason=None if len(kept) else "no model has five right and five wrong answers on the scored images",
+            **place,
+        )
+        return result.of(mean(values[kept], resamples.cluster[kept], resamples.dataset)) if len(kept) else result
 
     cells = cell_rows(table)
     shifted = table["severity"].to_numpy() > 0
@@ -75,30 +72,22 @@ def _sentence(analysis: Analysis, result: tuple[PerImage, ...]) -> str:
     everything = result[0]
     if everything.estimate is None:
         return f"Not estimated: {everything.reason}."
-    if everything.ci_low is None or everything.ci_high is None:
-        claim = "Within a model, the map of an image is compared with whether its answer is right"
-    elif everything.ci_low > CHANCE:
-        claim = "Within a model, images with a better map are answered correctly more often"
-    elif everything.ci_high < CHANCE:
-        claim = "Within a model, images with a better map are answered correctly less often"
-    else:
-        claim = "These models do not show that, within a model, images with a better map are answered correctly"
-    models = count(everything.n + everything.n_missing, "model") + " in the strata with a shift"
-    if everything.n_missing:
-        models = f"{everything.n:,} of {models}, those with five right and five wrong answers on the scored images"
+    claim, low, high = "", everything.ci_low, everything.ci_high
+    if low is not None and high is not None:
+        are = "are" if low > CHANCE or high < CHANCE else "are not seen to be"
+        often = "less" if high < CHANCE else "more"
+        claim = f"Within a model, images with a better map {are} answered correctly {often} often. "
     score = f"{name(analysis.primary.metric)} of {name(everything.attribution)}"
+    models = f"{everything.n:,} of {count(everything.n + everything.n_missing, 'model')}"
     return (
-        f"{claim}: the AUROC of an image’s {score} for a right answer is {with_interval(everything)} (chance is 0.5), "
-        f"on average over {models}.{no_interval([everything])}"
+        f"{claim}The AUROC of an image’s {score} for a right answer is {with_interval(everything)} (chance is 0.5), on "
+        f"average over {models} in the strata with a shift.{no_interval([everything])}"
     )
 
 
 def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> drawing.Drawing | None:
-    """All methods, then each, over the strata with a shift."""
     first = result[0].attribution
     entries = [e for e in result if e.dataset is None and e.attribution == first and e.estimate is not None]
-    if not entries:
-        return None
     looks = {**drawing.look(e.method or "" for e in entries), "": (drawing.INK, "D")}
     rows = {name(e.method or "all methods"): [drawing.Mark(e, *looks[e.method or ""])] for e in entries}
     return drawing.forest(
@@ -106,8 +95,8 @@ def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> drawing.Drawing
         name="per_image",
         title=TITLE,
         caption=(
-            f"AUROC of {column_name(analysis.primary.column)} for a right answer over the images of a model, averaged "
-            "over the models of a method in the strata with a shift. The line is chance."
+            f"AUROC of {column_name(analysis.primary.column)} for a right answer, averaged over a method’s models in "
+            "the strata with a shift. The line is chance."
         ),
         alt="Dots with intervals",
         reference=CHANCE,

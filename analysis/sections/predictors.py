@@ -29,7 +29,7 @@ class Advantage:
     first: float | None = None
     second: float | None = None
     low: float | None = None
-    """95 % interval of the difference of Fisher's z, over data seeds; for these settings and methods."""
+    """95 % interval of the difference of Fisher's z; for these settings and methods."""
     high: float | None = None
     p_value: float | None = None
     """Two-sided, of no difference."""
@@ -37,12 +37,11 @@ class Advantage:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A score as a predictor of the outcome, by comparison, beside the primary's map."""
+    """A score as a predictor of the outcome, by comparison, and its advantages over the primary's map."""
 
     column: str
     comparisons: tuple[Comparison, ...]
     over_map: tuple[Advantage, ...]
-    """How much better it predicts than the map; empty for the map itself."""
 
 
 def predictors(analysis: Analysis) -> tuple[Predictor, ...]:
@@ -52,20 +51,19 @@ def predictors(analysis: Analysis) -> tuple[Predictor, ...]:
         return ()
     on_id = columns.localisation("test_id", analysis.primary.metric, analysis.primary.attribution)
     validation = columns.performance("valid_id", outcome.rpartition(".")[2])
+
+    def scored(column: str, declared: Sequence[str]) -> Scored:
+        return Scored.of(Data(table, column, outcome, analysis.resamples, analysis.seed), declared)
+
     results = [Predictor(score, analysis.comparisons, ())]
-    the_map = Scored.of(Data(table, score, outcome, analysis.resamples, analysis.seed), analysis.trials.comparisons)
+    the_map = scored(score, analysis.trials.comparisons)
     for column in (on_id, *columns.PROBES, validation):
         if column in table and column not in (score, outcome) and table[column].notna().any():
-            data = Data(table, column, outcome, analysis.resamples, analysis.seed)
             declared = [n for n in analysis.trials.comparisons if (n, column) != ("given_id", validation)]
-            scored = Scored.of(data, declared)
-            compared = combine(
-                data,
-                scored.values,
-                smallest_effect=analysis.verdict.smallest_effect,
-                data_seeds_known=analysis.trials.data_seeds_known,
-            )
-            results.append(Predictor(column, compared, advantages(scored, the_map, declared)))
+            other = scored(column, declared)
+            effect, known = analysis.verdict.smallest_effect, analysis.trials.data_seeds_known
+            compared = combine(*other, smallest_effect=effect, data_seeds_known=known)
+            results.append(Predictor(column, compared, advantages(other, the_map, declared)))
     return tuple(results)
 
 
@@ -84,8 +82,7 @@ def advantages(first: Scored, second: Scored, declared: Sequence[str]) -> tuple[
     """Compare two scores as predictors of the outcome, in each declared comparison and over the strata with a shift.
 
     Both are taken on the trials that have both, and over the cells where both have a correlation. Each data seed is
-    left out of both correlations at once, so what the scores share cancels. There is no interval with fewer than 6 data
-    seeds on a dataset or from one method alone.
+    left out of both correlations at once, so what the scores share cancels. One method alone has no interval.
     """
     both = first.data.present & second.data.present
     sides = [
@@ -104,11 +101,11 @@ def _advantage(sides: Sequence[Scored], comparison: str) -> Advantage:
     shared = set(first.cells).intersection(second.cells)
     if not shared:
         return advantage
-    rhos = [values.where(lambda cell: cell in shared).rho for values in (first, second)]
-    difference: Replicated = rhos[0].on("fisher") - rhos[1].on("fisher")
+    one, two = (values.where(lambda cell: cell in shared).rho for values in (first, second))
+    difference: Replicated = one.on("fisher") - two.on("fisher")
     interval = difference.interval()
     one_method = comparison != "method" and len({method for _, _, method in shared}) == 1
-    advantage = replace(advantage, first=rhos[0].whole, second=rhos[1].whole)
+    advantage = replace(advantage, first=one.whole, second=two.whole)
     if interval is None or not interval.standard_error or one_method:
         return advantage
     return replace(advantage, low=interval.low, high=interval.high, p_value=interval.p_value)
@@ -116,12 +113,14 @@ def _advantage(sides: Sequence[Scored], comparison: str) -> Advantage:
 
 def better(result: tuple[Predictor, ...], sign: int = 1) -> list[tuple[Predictor, list[Advantage]]]:
     """The scores that predict better than the map (worse for sign −1) and the comparisons, adjusted by Bonferroni."""
-    tested = [(p, a) for p in result for a in p.over_map if a.p_value is not None]
-    where: dict[str, tuple[Predictor, list[Advantage]]] = {}
-    for predictor, a in tested:
-        if (a.p_value or 0.0) < LEVEL / len(tested) and sign * ((a.first or 0.0) - (a.second or 0.0)) > 0:
-            where.setdefault(predictor.column, (predictor, []))[1].append(a)
-    return list(where.values())
+    n_tested = sum(a.p_value is not None for predictor in result for a in predictor.over_map)
+
+    def is_better(a: Advantage) -> bool:
+        difference = sign * ((a.first or 0.0) - (a.second or 0.0))
+        return a.p_value is not None and a.p_value < LEVEL / n_tested and difference > 0
+
+    where = [(predictor, list(filter(is_better, predictor.over_map))) for predictor in result]
+    return [(predictor, advantages) for predictor, advantages in where if advantages]
 
 
 def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
@@ -154,8 +153,8 @@ def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
         name="predictors",
         title=TITLE,
         caption=(
-            f"Rank correlation with {column_name(analysis.primary.outcome)} in each comparison. A probe is the AUC on "
-            f"ID test images with an altered outside: it needs masks and no map.{remark}"
+            f"Rank correlation with {column_name(analysis.primary.outcome)}. A probe is the AUC on ID test images with "
+            f"an altered outside: it needs masks and no map.{remark}"
         ),
         columns=(words("score", "score", "column", text=column_name), *chain.from_iterable(comparisons)),
         rows=result if len(result) > 1 else (),
@@ -171,10 +170,10 @@ SECTION = Section(
     tables=lambda analysis, result: [_table(analysis, result)],
     method=lambda analysis, result: {
         "Probes": (
-            "A probe is the model’s AUC on ID test images whose pixels outside the mask are set to zero, shuffled, or "
-            "replaced by another image’s outside (after Mixed-Rand of Xiao et al. 2021, whose donors lose their object "
-            "first). One score predicts better than another where the interval of the difference of their Fisher’s z, "
-            "over data seeds, excludes zero at 5 % over all scores and comparisons together (Bonferroni)."
+            "The pixels outside the mask are set to zero, shuffled, or replaced by another image’s outside (after "
+            "Mixed-Rand of Xiao et al. 2021, whose donors lose their object first). One score predicts better than "
+            "another if the interval of the difference of their Fisher’s z excludes zero at 5 % over all scores and "
+            "comparisons together (Bonferroni)."
         )
     },
 )

@@ -17,7 +17,6 @@ TITLE = "Which method does best?"
 
 
 def _table(analysis: Analysis) -> Table:
-    """One row per method at its dataset's largest severity; the best of each dataset in bold."""
     primary, strengths = analysis.primary, analysis.results["strengths"]
     rows = ranking(analysis.results["methods"])
     outcome, metric, tuned = column_name(primary.outcome), name(primary.metric), f"{primary.outcome}.best_strength"
@@ -40,8 +39,8 @@ def _table(analysis: Analysis) -> Table:
         name="ranking",
         title=TITLE,
         caption=(
-            f"The methods at the largest severity, by {outcome}: mean ± standard deviation over a cell’s trials, with "
-            f"all their settings; the best in bold.{tuning if strengths else ''} {metric}: {analysis.primary_name}."
+            f"Mean ± standard deviation over a cell’s trials, with all their settings, at the largest severity; the "
+            f"best in bold.{tuning if strengths else ''} {metric}: {analysis.primary_name}."
         ),
         columns=columns,
         rows=rows,
@@ -58,7 +57,7 @@ def best_strength(row: MethodRow, strengths: Sequence[MethodRow]) -> MethodRow:
 
 
 def _figure(analysis: Analysis) -> drawing.Drawing | None:
-    """Performance and localisation of each method, best first; None for one method or without localisation."""
+    """Best first; None for one method or without localisation."""
     tuned = [best_strength(row, analysis.results["strengths"]) for row in ranking(analysis.results["methods"])]
     tuned.sort(key=lambda row: (row.dataset, -(row.ood.mean or 0.0), -(row.localisation.mean or 0.0)))
     datasets = {row.dataset for row in tuned}
@@ -70,10 +69,10 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
         where = f"{stratum_name(row.dataset, row.severity)}: " if len(datasets) > 1 else ""
         chosen = f" ({strength(row.strength)})" if row.strength else ""
         rows[f"{where}{name(row.method)}{chosen}"] = [
-            drawing.Mark(Estimate(estimate=row.ood.mean), drawing.PALETTE[1], series=outcome.label),
             drawing.Mark(
-                Estimate(estimate=row.localisation.mean), drawing.PALETTE[2], series=localisation.label, is_hollow=True
-            ),
+                Estimate(estimate=score.of(row).mean), colour, series=score.label, is_hollow=score is localisation
+            )
+            for score, colour in zip((outcome, localisation), drawing.PALETTE[1:], strict=False)
         ]
     choice = ", at the strength in brackets, which has the best outcome" if any(r.strength for r in tuned) else ""
     return drawing.forest(
@@ -81,9 +80,8 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
         name="ranking",
         title="Do the better methods have the better maps?",
         caption=(
-            f"Mean {outcome.label} (dots) and {localisation.label} (rings) of each method at the largest "
-            f"severity{choice}. If maps ranked the methods correctly, rings would fall off from top to bottom as dots "
-            "do."
+            f"Mean {outcome.label} (dots) and {localisation.label} (rings) at the largest severity{choice}. If maps "
+            "ranked the methods correctly, rings would fall off from top to bottom as dots do."
         ),
         alt="Dots, a row per method",
     )

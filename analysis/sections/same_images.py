@@ -10,7 +10,7 @@ import numpy as np
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import SMALLEST_SPREAD
 from analysis.answer.given_id import CONTROL
-from analysis.numbers import capitalized, column_name, count, interval, name, percent
+from analysis.numbers import column_name, count, name, percent
 from analysis.sections import drawing
 from analysis.sections.section import OTHER_WAYS, Section, absent_column, if_estimated, no_interval
 from analysis.sections.table import REMARK, SCOPE, Column, Table, estimates, words
@@ -31,7 +31,6 @@ class Concordance(Estimate):
     """Share of pairs in which the trial with the better score has the better outcome, in [0, 1]; a tie counts half."""
 
     score: str
-    """The column by which a trial is chosen: the primary's, or validation AUC."""
     images: str
     """`same`: one data seed, two training seeds; `other`: two data seeds, any training seeds."""
     apart: float
@@ -48,11 +47,10 @@ class Concordance(Estimate):
 def same_images(analysis: Analysis) -> tuple[Concordance, ...]:
     """Over all methods, on the same and on other images; then by method and by stratum, on the same images.
 
-    A pair is two trials of one configuration in a stratum with a shift, both with score and outcome. It counts 1 if the
-    trial with the higher score has the better outcome, 0 if it has the worse one, and 1/2 if they tie in either. With p
-    the share, Kendall's tau-a of the pairs (Biometrika 30, 1938) is 2 p − 1. The interval is Student's over data seeds,
-    by the delete-one-data-seed jackknife, cut to [0, 1]; without a data seed, all pairs with one of its trials drop
-    out. Entries without a pair are left out; if no pair has the same images, a single entry has the reason.
+    A pair is two trials of one configuration in a stratum with a shift, both with score and outcome. With p the share,
+    Kendall's tau-a of the pairs (Biometrika 30, 1938) is 2 p − 1. The interval is by the delete-one-data-seed
+    jackknife, cut to [0, 1]; without a data seed, all pairs with one of its trials drop out. Entries without a pair are
+    left out; if no pair has the same images, a single entry has the reason.
     """
     table, score, outcome = analysis.data
     scores = [name for name in (score, CONTROL) if name == score or (name in table and name != outcome)]
@@ -70,7 +68,6 @@ def same_images(analysis: Analysis) -> tuple[Concordance, ...]:
 
 
 def _entries(analysis: Analysis, scores: Sequence[str], first: Rows, second: Rows) -> Iterator[Concordance]:
-    """The entries of the pairs of trials `first` and `second`, positions in the table."""
     table, _, outcome = analysis.data
     clusters, dataset = analysis.resamples.cluster, analysis.resamples.dataset
     values = table[[*scores, outcome]].to_numpy(dtype=np.float64)
@@ -78,21 +75,21 @@ def _entries(analysis: Analysis, scores: Sequence[str], first: Rows, second: Row
     concordant = (1 + np.sign(difference) * np.sign(difference[:, -1:])) / 2
     is_same = analysis.resamples.data_seed[first] == analysis.resamples.data_seed[second]
     shifted = table[table["severity"] > 0]
-    strata = shifted[["dataset", "severity"]].drop_duplicates().sort_values(["dataset", "severity"])
+    strata = sorted(set(shifted[["dataset", "severity"]].itertuples(index=False, name=None)))
     places: list[tuple[str, dict[str, Any]]] = [("same", {}), ("other", {})]
     places += [("same", {"method": method}) for method in drawing.in_order(shifted["method"])]
-    places += [("same", {"dataset": d, "severity": s}) for d, s in strata.itertuples(index=False)]
+    places += [("same", {"dataset": d, "severity": s}) for d, s in strata]
     for (images, place), apart, (column, score) in product(places, APART, enumerate(scores)):
         kept = np.isfinite(concordant[:, column]) & (is_same == (images == "same"))
         kept &= np.abs(difference[:, -1]) >= apart - _ROUNDING
         for axis, level in place.items():
             kept &= (table[axis] == level).to_numpy()[first]
         if kept.any():
-            one, other, counted = clusters[first[kept]], clusters[second[kept]], concordant[kept, column]
+            one, other = clusters[first[kept]], clusters[second[kept]]
             n_pairs = _over_pairs(np.ones(len(one)), one, other, dataset)
-            share: Replicated = _over_pairs(counted, one, other, dataset) / n_pairs
-            counts: dict[str, Any] = {"n": len(one), "n_clusters": int(share.present.sum())}
-            entry = Concordance(score=score, images=images, apart=apart, **place, **counts)
+            share: Replicated = _over_pairs(concordant[kept, column], one, other, dataset) / n_pairs
+            n_clusters = int(share.present.sum())
+            entry = Concordance(score=score, images=images, apart=apart, n=len(one), n_clusters=n_clusters, **place)
             if share.no_interval is None and np.ptp(share.values[1:][share.present]) == 0:
                 same = "the share is the same without any one of the data seeds"
                 yield replace(entry, estimate=share.whole, interval_reason=same)
@@ -108,10 +105,8 @@ def _over_pairs(values: Floats, one: Ints, other: Ints, dataset: Ints) -> Replic
 
 
 def _share(entry: Concordance) -> str:
-    """ "61.2 % (55.0 to 67.4) of 190 pairs"."""
-    bounds = ""
-    if entry.ci_low is not None and entry.ci_high is not None:
-        bounds = f" ({interval(100 * entry.ci_low, 100 * entry.ci_high, 1)})"
+    """ "61.2 % (55.0 % to 67.4 %) of 190 pairs"."""
+    bounds = "" if entry.ci_low is None else f" ({percent(entry.ci_low, 1)} to {percent(entry.ci_high, 1)})"
     return f"{percent(entry.estimate, 1)}{bounds} of {count(entry.n, 'pair')}"
 
 
@@ -120,36 +115,26 @@ def _sentence(analysis: Analysis, result: tuple[Concordance, ...]) -> str:
     if same.estimate is None:
         return f"Not estimated: {same.reason}."
     outcome, validation = column_name(analysis.primary.outcome), column_name(CONTROL)
-    pair = "of two trainings on the same images, the one with the better map"
-    if same.ci_low is None or same.ci_high is None:
-        claim = f"{capitalized(pair)} has"
-    elif same.ci_low > COIN:
-        claim = f"{capitalized(pair)} is the better one more often: it has"
-    elif same.ci_high < COIN:
-        claim = f"{capitalized(pair)} is the worse one more often: it has"
-    else:
-        claim = f"These trials do not show that, {pair} is the better one more often: it has"
-    better = f"the better {outcome} in {{}} under a shift; ties count half, and chance is 50\u00a0%."
-    apart = f"Where their {outcome} differs by at least {APART[1]:g}, the map picks the better in {{}}."
-    sentences = {
-        ("same", APART[0], True): f"{claim} {better}",
-        ("same", APART[0], False): f"The one with the better {validation} has it in {{}}.",
-        ("same", APART[1], True): apart,
-        ("same", APART[1], False): f"There {validation} picks it in {{}}.",
-        (
-            "other",
-            APART[0],
-            True,
-        ): "For two trainings of one configuration on different images, the map picks it in {}.",
+    which, low, high = "has", same.ci_low, same.ci_high
+    if low is not None and high is not None:
+        seen = "is" if low > COIN or high < COIN else "is not seen to be"
+        which = f"{seen} the {'worse' if high < COIN else 'better'} one more often: it has"
+    texts = {
+        ("same", APART[0], analysis.primary.column): f"For two trainings on the same images, the one with the better "
+        f"map {which} the better {outcome} in {{}} under a shift; ties count half, and chance is 50\u00a0%.",
+        ("same", APART[0], CONTROL): f"The one with the better {validation} has it in {{}}.",
+        ("same", APART[1], analysis.primary.column): f"Where their {outcome} differs by at least {APART[1]:g}, the map "
+        "picks the better in {}.",
+        ("same", APART[1], CONTROL): f"There {validation} picks it in {{}}.",
+        ("other", APART[0], analysis.primary.column): "For two trainings of one configuration on different images, the "
+        "map picks it in {}.",
     }
-    whole = [e for e in result if e.dataset is None and e.method is None]
-    shares = {(e.images, e.apart, e.score == analysis.primary.column): _share(e) for e in whole}
-    said = [sentence.format(shares[key]) for key, sentence in sentences.items() if key in shares]
-    return " ".join(said) + no_interval([same])
+    shares = {(e.images, e.apart, e.score): _share(e) for e in result if e.dataset is None and e.method is None}
+    sentences = [text.format(shares[key]) for key, text in texts.items() if key in shares]
+    return " ".join(sentences) + no_interval([same])
 
 
 def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> drawing.Drawing | None:
-    """All pairs: all methods on the same and on other images, then each method on the same images."""
     looks = {
         analysis.primary.column: (drawing.PALETTE[2], "o", "choose by the map"),
         CONTROL: (drawing.PALETTE[1], "s", f"choose by {column_name(CONTROL)}"),
@@ -159,16 +144,14 @@ def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> drawing.Draw
         if entry.estimate is not None and entry.apart == APART[0] and entry.dataset is None:
             row = f"{entry.images} images" if entry.method is None else name(entry.method)
             rows.setdefault(row, []).append(drawing.Mark(entry, *looks[entry.score]))
-    if not rows:
-        return None
     return drawing.forest(
         {"share of pairs in which the choice is the better model": rows},
         name="same_images",
         title=TITLE,
         caption=(
-            f"Share of pairs in which the trial with the better map ({analysis.primary_name}), or with the better "
-            f"validation AUC, has the better {column_name(analysis.primary.outcome)}, in the strata with a shift. Rows "
-            "of methods have pairs on the same images. The line is chance."
+            f"Share of pairs in which the trial with the better map ({analysis.primary_name}) or validation AUC has "
+            f"the better {column_name(analysis.primary.outcome)}. Rows of methods have pairs on the same images. The "
+            "line is chance."
         ),
         alt="Dots with intervals",
         reference=COIN,
@@ -181,8 +164,8 @@ def _table(analysis: Analysis, result: tuple[Concordance, ...]) -> Table:
         title=TITLE,
         caption=(
             "Share of pairs of trials of one configuration in which the one with the better score has the better "
-            f"{column_name(analysis.primary.outcome)}; ties count half, and Kendall’s τ is twice the share less 1. On "
-            "the same images the two differ in the training seed alone. Apart: by how much their outcomes differ."
+            f"{column_name(analysis.primary.outcome)}; Kendall’s τ is twice the share less 1. Apart: by how much their "
+            "outcomes differ."
         ),
         columns=(
             words("images", "images"),
@@ -210,9 +193,8 @@ SECTION = Section(
     tables=lambda analysis, result: [_table(analysis, result)],
     method=lambda analysis, result: {
         "Pairs on the same images": (
-            "Trials of one configuration differ in their images, drawn by the data seed, and in initialisation and "
-            "order of training, drawn by the training seed. The comparison by seeds ranks all of them; here pairs with "
-            "the same data seed are separate from the others."
+            "Trials of one configuration differ in their images (data seed) and in initialisation and order of "
+            "training (training seed). Pairs with the same data seed differ in the latter alone."
         )
     },
     reported=if_estimated("the share of pairs trained on the same images whose better map has the better outcome"),

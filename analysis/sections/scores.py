@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from records import columns
 
 
 def _table(analysis: Analysis) -> Table:
-    """Each score beside its pooled value, those on the OOD test set first."""
     pairs = pairs_of(analysis.correlations)
     pooled = {rho.score: rho for rho, _ in pairs if rho.scope == "pooled"}
     columns = words("split", "split"), words("metric", "metric"), words("attribution", "attribution")
@@ -42,8 +40,7 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
     if len(scores) < 2 or not known:
         return None
     splits = [s for s in reversed(columns.SCORED_SPLITS) if any(c.split == s for c in scores)]
-    metrics = list(dict.fromkeys(c.metric for c in scores))
-    attributions = list(dict.fromkeys(c.attribution for c in scores))
+    metrics, attributions = (list(dict.fromkeys(names)) for names in zip(*(c.score[1:] for c in scores), strict=True))
     with drawing.settings():
         height = 0.75 + (0.55 + 0.5 * len(attributions)) * len(splits)
         figure = drawing.new_figure(height, 1.9 + 0.95 * len(metrics))
@@ -60,7 +57,7 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
         title="Does another map or another score do better?",
         caption=(
             "Rank correlation within cells of every localisation score with the same outcome, and its 95 % interval. "
-            "The frame marks the primary; the others are for comparison."
+            "The frame marks the primary."
         ),
         alt=f"Heat map of the rank correlation within cells, attributions by metrics: from {low} to {high}.",
         figure=figure,
@@ -77,14 +74,13 @@ def _panel(
         row, column = attributions.index(entry.attribution), metrics.index(entry.metric)
         values[row, column] = np.nan if entry.estimate is None else entry.estimate
         colour = "white" if abs(entry.estimate or 0.0) > 0.6 else drawing.INK
-        centred: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
         text = "undefined" if entry.estimate is None else number(entry.estimate)
-        axes.text(column, row - 0.12, text, fontsize=9, **centred)
-        if entry.ci_low is not None:
-            axes.text(column, row + 0.24, interval(entry.ci_low, entry.ci_high), fontsize=6.5, **centred)
+        bounds = "" if entry.ci_low is None else interval(entry.ci_low, entry.ci_high)
+        for line, y, size in ((text, row - 0.12, 9), (bounds, row + 0.24, 6.5)):
+            axes.text(column, y, line, fontsize=size, ha="center", va="center", color=colour)
         if entry.score == analysis.score:
-            frame: dict[str, Any] = {"fill": False, "edgecolor": drawing.INK, "linewidth": 1.6}
-            axes.add_patch(Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, **frame))
+            frame = Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, edgecolor=drawing.INK, linewidth=1.6)
+            axes.add_patch(frame)
     axes.imshow(values, cmap=drawing.DIVERGING, vmin=-1, vmax=1, aspect="auto")
     axes.grid(visible=False)
     axes.tick_params(length=0)
@@ -119,17 +115,15 @@ class Disagreement:
 def disagreements(correlations: Sequence[Correlation]) -> tuple[Disagreement, ...]:
     """The scores whose pooled and within-cell rho have intervals that do not overlap.
 
-    Pooling mixes trials of different methods and severities, so that a common cause of both scores can reverse the
-    sign or produce an association (Simpson, J. R. Stat. Soc. B 13, 1951). The rule is strict: two estimates can differ
-    significantly although their intervals overlap.
+    Pooling mixes methods and severities, so that a common cause of both scores can reverse the sign or produce an
+    association (Simpson, J. R. Stat. Soc. B 13, 1951). Two estimates can differ although their intervals overlap.
     """
     pooled = {c.score: c for c in correlations if c.scope == "pooled" and c.statistic == "spearman"}
     result = []
     for within in filter(is_headline, correlations):
         whole = pooled[within.score]
-        if None in (within.ci_low, within.ci_high, whole.ci_low, whole.ci_high):
-            continue
-        if (within.ci_high or 0.0) < (whole.ci_low or 0.0) or (whole.ci_high or 0.0) < (within.ci_low or 0.0):
+        bounds = np.asarray([(c.ci_low, c.ci_high) for c in (whole, within)], dtype=np.float64)  # NaN for None
+        if bounds[0, 1] < bounds[1, 0] or bounds[1, 1] < bounds[0, 0]:
             values = whole.estimate or 0.0, within.estimate or 0.0
             sentence = (
                 f"{name(within.metric)} of {name(within.attribution)} on the {name(within.split)} set: pooled over "

@@ -29,10 +29,10 @@ def _overall_rows(result: tuple[Regret, ...]) -> list[Regret]:
 
 def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
     known = _overall_rows(result)
-    by_map = next((part for part in known if part.rule.startswith("localisation_")), None)
-    if by_map is None:
+    if not known:
         reasons = {part.rule: part.reason for part in result if part.dataset is None}
         return f"Not estimated: {reasons['localisation_id'] or reasons['localisation_ood']}."
+    by_map = next(part for part in known if part.rule.startswith("localisation_"))
     outcome = column_name(analysis.primary.outcome)
     where = "images without the shift" if by_map.rule == "localisation_id" else "shifted images"
     sentence = (
@@ -44,21 +44,16 @@ def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
     cheapest = [part for part in followed if (part.estimate or 0.0) < lowest + AS_GOOD]
     if by_map not in cheapest:
         named = listed([f"“{RULES[part.rule]}” {with_interval(part, 3)}" for part in cheapest])
-        least = "this one costs" if len(cheapest) == 1 else "these cost"
-        sentence += f" Among the rules available in advance, {least} least here: {named}."
+        sentence += f" Cheapest here, among the rules available in advance: {named}."
     if not any(part.rule.startswith("outside_") and part.estimate is not None for part in result):
         sentence += " These trials have no probes."
     return sentence + no_interval(known)
 
 
 def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
-    """Mean over strata, each stratum as a dot; None where choosing by the map has no regret."""
-    overall = _overall_rows(result)
-    if not overall:
-        return None
     outcome = column_name(analysis.primary.outcome)
     rows = {}
-    for part in overall:
+    for part in _overall_rows(result):
         strata = [r.estimate for r in result if r.rule == part.rule and r.severity]
         colour = "#9aa1ab" if part.rule in UNKNOWABLE else PALETTE[1]
         rows[RULES[part.rule]] = [Mark(part, colour, "D", around=strata)]
@@ -68,8 +63,7 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         title=TITLE,
         caption=(
             f"Mean {outcome} lost by choosing one of the models trained on the same images; each dot is one dataset "
-            "and severity with a shift. A rule that takes labelled images of the shift (grey) is not available in "
-            "advance."
+            "and severity with a shift. Grey rules take labelled images of the shift, not available in advance."
         ),
         alt="Mean regret by rule of choice",
         digits=3,
@@ -77,7 +71,6 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
 
 
 def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
-    """A row per rule, with its mean over strata and the worst stratum; then every stratum."""
     known = [part for part in result if part.estimate is not None]
     if not known:
         return []
@@ -90,8 +83,8 @@ def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
         name="regret",
         title=TITLE,
         caption=(
-            f"Mean {column_name(analysis.primary.outcome)} lost against the best of the models trained on the same "
-            "images; “in one choice”: among all trials of a stratum at once. “All”: the mean over strata with a shift."
+            f"Mean {column_name(analysis.primary.outcome)} lost; “in one choice”: among all trials of a stratum at "
+            "once. “All”: the mean over strata with a shift."
         ),
         columns=(
             words("dataset", "dataset", absent="all"),

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.answer.answer import Analysis
 from analysis.answer.correlations import reference, within_cells
 from analysis.answer.entry import Correlation
 from analysis.numbers import count, name, with_interval
+from analysis.sections.mask_pairs import RIGHT, twins
 from analysis.sections.methods import Spread, spread, spread_columns
 from analysis.sections.section import Section
 from analysis.sections.table import Column, Table, estimates, words
@@ -29,8 +29,6 @@ class Difference(Estimate):
 
 @dataclass(frozen=True)
 class RuleRow:
-    """The trials of one selection rule."""
-
     selection: str
     n: int
     outcome: Spread
@@ -56,11 +54,9 @@ def selection_rules(
 ) -> SelectionRules | None:
     """Each rule's outcome, its difference from the analysed rule on the same trainings, and its correlations.
 
-    The interval of a difference is by the delete-one-data-seed jackknife. `table` has the trials of all rules, as
-    `Trials.all_selections`; None with fewer than two rules.
+    `table` has the trials of all rules, as `Trials.all_selections`; None with fewer than two rules.
     """
-    rules = [] if table is None else rules_of(table)
-    if table is None or len(rules) < 2:
+    if table is None or len(rules := rules_of(table)) < 2:
         return None
     by_rule = {rule: table[selection_of(table) == rule].reset_index(drop=True) for rule in rules}
     rows = []
@@ -80,27 +76,25 @@ def selection_rules(
 
 
 def _difference(trials: pd.DataFrame, analysed: pd.DataFrame, outcome: str) -> Difference:
-    keys = [c for c in columns.settings_in(trials) if c != SELECTION]
-    # As text, so that a missing setting equals a missing one and a list has a hash.
-    first, second = (side[keys].astype(str).assign(outcome=side[outcome]) for side in (trials, analysed))
-    pairs = first.merge(second, on=keys, suffixes=("", "_analysed")).dropna(subset=["outcome", "outcome_analysed"])
+    kept = [*columns.settings_in(trials), outcome]
+    pairs = twins(trials[kept], analysed[kept], [SELECTION], [outcome]).dropna(subset=[outcome, outcome + RIGHT])
     if pairs.empty:
         return Difference(n=0, reason="no training was scored by both rules")
-    gain = (pairs["outcome"] - pairs["outcome_analysed"]).to_numpy(dtype=np.float64)
+    gain = (pairs[outcome] - pairs[outcome + RIGHT]).to_numpy(dtype=float)
     resamples = draw_resamples(pairs, replicates=1, seed=0)
     return Difference(n=len(gain)).of(mean(gain, resamples.cluster, resamples.dataset))
 
 
 def _sentence(rows: list[RuleRow]) -> str:
-    changes = []
-    for row in rows:
-        if row.difference is not None and row.difference.estimate is None:
-            changes.append(f"{name(row.selection)} cannot be paired with it ({row.difference.reason})")
-        elif row.difference is not None:
-            change, trainings = with_interval(row.difference, 3), count(row.difference.n, "training")
-            changes.append(f"{name(row.selection)} changes the outcome by {change} over {trainings}")
+    changes = [
+        f"{name(row.selection)} {with_interval(row.difference, 3)} over {count(row.difference.n, 'training')}"
+        + (f" ({row.difference.reason})" if row.difference.reason else "")
+        for row in rows
+        if row.difference is not None
+    ]
+    analysed = name(rows[0].selection)
     return (
-        f"The analysis uses the trials selected by {name(rows[0].selection)}. Compared with it, {'; '.join(changes)}."
+        f"The analysis uses the trials selected by {analysed}. Change of the outcome without it: {'; '.join(changes)}."
     )
 
 
@@ -110,8 +104,8 @@ def _table(analysis: Analysis, result: SelectionRules) -> Table:
         name="selection_rules",
         title=TITLE,
         caption=(
-            f"{outcome} by selection rule, and its difference from the first, analysed rule on the same trainings. ρ "
-            "within cells: the primary’s map score and the AUC on the ID test set, each with the outcome."
+            f"{outcome} by selection rule, and its difference from the analysed rule on the same trainings. ρ within "
+            "cells: the primary’s map score and the AUC on the ID test set, each with the outcome."
         ),
         columns=(
             words("selection", "selection"),

@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,14 +47,12 @@ class SignErrors:
 
 @dataclass(frozen=True)
 class SignError:
-    """Sign errors overall and per axis."""
-
     score: str
     outcome: str
     """The column whose order is to be predicted: accuracy in place of AUC."""
     n: int
-    """Trials with the score, the outcome and a known number of test images."""
     n_missing: int
+    """Trials without the score, the outcome or a known number of test images."""
     overall: SignErrors
     axes: tuple[SignErrors, ...]
     reason: str | None = None
@@ -79,20 +76,16 @@ def sign_error(table: pd.DataFrame, score: str, outcome: str) -> SignError:
     proportion = proportion_of(table, outcome)
     reason = absent_column(table, [score]) or proportion.reason
     if reason is not None or proportion.column is None:
-        nothing = SignErrors(None, n_environments=0, n_kept=0, dropped={}, reason=reason)
+        nothing = SignErrors(None, 0, 0, {}, reason=reason)
         return SignError(score, proportion.column or outcome, 0, len(table), nothing, (), reason)
     scores = table[[score, proportion.column]].to_numpy(dtype=np.float64)
     rows = np.flatnonzero(np.isfinite(scores).all(axis=1) & np.isfinite(proportion.n))
     design = design_of(table.iloc[rows])
-    summaries, errors, dropped = [], [np.empty(0)], Counter[str]()
-    for axis in design.axes:
-        of_axis, unused = _errors(axis_points(design, axis), scores[rows, 0], scores[rows, 1], proportion.n[rows])
-        summaries.append(_summary(axis, of_axis, unused))
-        errors.append(of_axis)
-        dropped += unused
-    overall = _summary(None, np.concatenate(errors), dropped)
-    n_missing = len(table) - len(rows)
-    return SignError(score, proportion.column, len(rows), n_missing, overall, tuple(summaries), overall.reason)
+    by_axis = {a: _errors(axis_points(design, a), *scores[rows].T, proportion.n[rows]) for a in design.axes}
+    errors, dropped = zip((np.empty(0), Counter[str]()), *by_axis.values(), strict=True)
+    overall = _summary(None, np.concatenate(errors), sum(dropped, Counter[str]()))
+    axes = tuple(_summary(axis, *of_axis) for axis, of_axis in by_axis.items())
+    return SignError(score, proportion.column, len(rows), len(table) - len(rows), overall, axes, overall.reason)
 
 
 def pair_weights(difference: Floats, n: Floats) -> Floats:
@@ -128,7 +121,7 @@ def _summary(axis: str | None, errors: Floats, dropped: Counter[str]) -> SignErr
         unusable = "; ".join(f"{n:,}: {why}" for why, n in dropped.items())
         reason = f"no pair of configurations can be used ({unusable})"
         return replace(result, reason=reason if dropped else "no two configurations differ in one setting alone")
-    shares = (np.searchsorted(np.sort(errors), np.asarray(GRID) + 1e-9, side="right") / len(errors)).tolist()
+    shares = [float(np.mean(errors <= error + 1e-9)) for error in GRID]
     return replace(
         result,
         mean=float(errors.mean()),
@@ -143,15 +136,14 @@ def _sentence(analysis: Analysis, result: SignError) -> str:
     if overall.mean is None or overall.maximum is None:
         return f"Not estimated: {overall.reason}.{missing}"
     return (
-        f"Of two configurations that differ in one setting, the map picks the worse one in {percent(overall.mean)} "
-        f"of the pairs that the test images can tell apart, and in {percent(overall.maximum)} at worst; a coin "
-        f"toss does in 50\u00a0%. {count(overall.n_kept, 'pair')} of configurations out of {overall.n_environments:,} "
-        f"could be used.{missing}"
+        f"For two configurations that differ in one setting, the map picks the worse one in {percent(overall.mean)} "
+        f"of the pairs that the test images can tell apart, and in {percent(overall.maximum)} at worst; a coin toss "
+        f"does in 50\u00a0%. {overall.n_kept:,} of {count(overall.n_environments, 'pair')} of configurations could be "
+        f"used.{missing}"
     )
 
 
 def _figure(result: SignError) -> drawing.Drawing | None:
-    """Its distribution over pairs of configurations, one line per setting; None where no pair could be used."""
     errors = [part for part in (result.overall, *result.axes) if part.mean is not None]
     if not errors:
         return None
@@ -162,10 +154,10 @@ def _figure(result: SignError) -> drawing.Drawing | None:
         axes.annotate("a coin", (0.5, 1.0), xytext=(3, 3), textcoords="offset points", color=drawing.MUTED, fontsize=8)
         looks = zip(cycle(drawing.PALETTE[1:]), cycle(drawing.DASHES), strict=False)
         for part in errors:
-            colour, dash = next(looks) if part.axis else (drawing.INK, "-")
+            (colour, dash), width = (next(looks), 1.5) if part.axis else ((drawing.INK, "-"), 2.2)
+            x, y = zip(*part.distribution, strict=True)
             label = f"{_setting(part)}: mean {number(part.mean)}"
-            style: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.5 if part.axis else 2.2}
-            axes.step(*zip(*part.distribution, strict=True), where="post", label=label, **style)
+            axes.step(x, y, where="post", label=label, color=colour, linestyle=dash, linewidth=width)
         axes.set(xlim=(-0.01, 1.01), ylim=(0, 1.01))
         axes.set_xlabel("sign error: share of pairs of trials that the map orders wrongly")
         axes.set_ylabel("share of pairs of configurations\nwith at most this error")
@@ -175,8 +167,8 @@ def _figure(result: SignError) -> drawing.Drawing | None:
         name="sign_error",
         title=TITLE,
         caption=(
-            "Each line climbs from the pairs of configurations that the map orders best to those it orders worst: a "
-            "good score left of the coin, an uninformative one at the coin."
+            "Each line climbs from the pairs of configurations that the map orders best to those it orders worst. An "
+            "uninformative score climbs at the coin."
         ),
         alt=f"Distribution functions of the sign error, one line per setting. {'; '.join(numbers)}.",
         figure=figure,
@@ -193,8 +185,8 @@ def _table(result: SignError) -> Table:
         title=TITLE,
         caption=(
             "The share of pairs of trials, from two configurations that differ in this setting alone, that map score "
-            f"and {column_name(result.outcome)} order differently, weighted by how surely the test images tell them "
-            "apart. Mean, 90th percentile and worst pair of configurations; pairs with too little weight are not used."
+            f"and {column_name(result.outcome)} order differently: mean, 90th percentile and worst pair of "
+            "configurations. Pairs with too little weight are not used."
         ),
         columns=(
             words("axis", "what changes", lambda part: part.axis or "all", text=column_name),

@@ -4,7 +4,6 @@ from operator import itemgetter
 from typing import Any
 
 from analysis.answer.answer import Analysis
-from analysis.answer.entry import Correlation
 from analysis.numbers import name, stratum_name, with_interval
 from analysis.sections import drawing
 from analysis.sections.correlations import pairs_of, with_both
@@ -17,29 +16,19 @@ _WITHIN, _WHOLE = "#0072B2", "#D55E00"
 
 
 def _forest(analysis: Analysis) -> drawing.Drawing | None:
-    """Within cells and over all trials, stratum by stratum; None without the primary's correlations."""
-    overall, pooled = analysis.find("within_cell"), analysis.find("pooled")
-    if overall is None or pooled is None:
-        return None
-
-    def marks(within: Correlation, whole: Correlation) -> list[drawing.Mark]:
-        mixed = drawing.Mark(whole, _WHOLE, "s", "all trials mixed", is_hollow=True)
-        return [drawing.Mark(within, _WITHIN, "o", "within cells"), mixed]
-
-    rows = {"all strata": marks(overall, pooled)}
-    for entry in analysis.primary_correlations:
-        if (entry.scope, entry.statistic) == ("stratum", "spearman"):
-            within = analysis.find("within_cell", dataset=entry.dataset, severity=entry.severity)
-            if within is not None:
-                rows[stratum_name(entry.dataset, entry.severity)] = marks(within, entry)
+    rows = {}
+    for scope in ("pooled", "stratum"):
+        for whole in analysis.primary_correlations:
+            within = analysis.find("within_cell", dataset=whole.dataset, severity=whole.severity)
+            if (whole.scope, whole.statistic) == (scope, "spearman") and within is not None:
+                mixed = drawing.Mark(whole, _WHOLE, "s", "all trials mixed", is_hollow=True)
+                where = "all strata" if scope == "pooled" else stratum_name(whole.dataset, whole.severity)
+                rows[where] = [drawing.Mark(within, _WITHIN, "o", "within cells"), mixed]
     return drawing.forest(
         {"Spearman’s ρ with 95 % interval": rows},
         name="forest",
         title=TITLE,
-        caption=(
-            "Rank correlation of the primary within cells, where seeds and settings vary together, and over all trials "
-            "of the stratum (hollow), where methods do too. Neither answers one of the four questions."
-        ),
+        caption="Rank correlation of the primary within cells and over all trials, methods mixed (hollow).",
         alt="Forest plot of rank correlations",
         limits=(-1.02, 1.02),
         smallest_effect=analysis.verdict.smallest_effect,
@@ -48,7 +37,6 @@ def _forest(analysis: Analysis) -> drawing.Drawing | None:
 
 
 def _by_cell(analysis: Analysis) -> drawing.Drawing | None:
-    """Rho per method, one panel per dataset and severity; None where no cell has a correlation."""
     cells = {
         (str(c.dataset), float(c.severity or 0.0), str(c.method)): c
         for c in analysis.primary_correlations
@@ -68,20 +56,17 @@ def _by_cell(analysis: Analysis) -> drawing.Drawing | None:
     return drawing.Drawing(
         name="correlation_by_cell",
         title="Method by method",
-        caption=(
-            "Rank correlation of the primary in every single cell, where seeds and settings vary together. One cell "
-            "alone has few trials, so its interval is wide."
-        ),
+        caption="Rank correlation of the primary in every cell. One cell has few trials, so its interval is wide.",
         alt=(
-            f"Forest plot of the rank correlation in each cell; {len(known)} of {len(cells)} have one. Lowest: "
-            f"{known[0].stratum}, {with_interval(known[0])}; highest: {known[-1].stratum}, {with_interval(known[-1])}."
+            f"Forest plot of the rank correlation in each cell. Lowest: {known[0].stratum}, {with_interval(known[0])}; "
+            f"highest: {known[-1].stratum}, {with_interval(known[-1])}."
         ),
         figure=figure,
     )
 
 
 def _by_severity(analysis: Analysis) -> drawing.Drawing | None:
-    """Rho within cells, pooled and per method; None with fewer than two severities that have one within cells."""
+    """None with fewer than two severities that have a correlation within cells."""
     spearman = [c for c in analysis.primary_correlations if c.statistic == "spearman"]
     correlations = [c for c in spearman if c.severity is not None and c.estimate is not None]
     within = [c for c in correlations if c.scope == "within_cell"]
@@ -89,14 +74,11 @@ def _by_severity(analysis: Analysis) -> drawing.Drawing | None:
         return None
 
     def line(label: str, scope: str, method: str | None = None, **style: Any) -> drawing.Line:
-        chosen = {
-            (str(c.dataset), float(c.severity or 0.0)): c
-            for c in correlations
-            if (c.scope, c.method) == (scope, method)
-        }
+        chosen = [c for c in correlations if (c.scope, c.method) == (scope, method)]
         # Only correlations within cells have their intervals drawn.
-        bare = {stratum: Estimate(estimate=c.estimate) for stratum, c in chosen.items()}
-        return drawing.Line(label, chosen if scope == "within_cell" else bare, style)
+        marks = [c if scope == "within_cell" else Estimate(estimate=c.estimate) for c in chosen]
+        places = [(str(c.dataset), float(c.severity or 0.0)) for c in chosen]
+        return drawing.Line(label, dict(zip(places, marks, strict=True)), style)
 
     styles = drawing.look(str(c.method) for c in correlations if c.scope == "cell")
     styles = {} if len(styles) > drawing.MANY else styles
@@ -117,8 +99,8 @@ def _by_severity(analysis: Analysis) -> drawing.Drawing | None:
         name="correlation_by_severity",
         title="Does the answer depend on how strong the shift is?",
         caption=(
-            "Rank correlation of the primary by severity of the shift: within cells (thick), over all trials with "
-            f"methods mixed (hollow){', and in the single cells of each method (thin)' if styles else ''}."
+            "Rank correlation of the primary within cells (thick), over all trials with methods mixed (hollow)"
+            f"{', and in the single cells of each method (thin)' if styles else ''}."
         ),
         alt=f"Lines of the rank correlation against severity. Within cells: {words}.",
         figure=figure,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, groupby
 from operator import itemgetter, methodcaller
 
 import numpy as np
@@ -12,23 +12,22 @@ from analysis.answer.answer import Analysis
 from analysis.numbers import column_name, listed, number, strength
 from analysis.sections.choices import RULES, criteria_of
 from analysis.sections.drawing import place_of_method
+from analysis.sections.methods import group_means
 from analysis.sections.section import Lack, Section
 from analysis.sections.table import REMARK, Column, Table, decimals, estimates, inside, words
-from analysis.stats.cluster_bootstrap import draw_resamples
-from analysis.stats.replicated import Estimate, Replicated, sums
+from analysis.stats.replicated import Estimate, Replicated
 from analysis.trials.trials import Primary
 from records import columns
 
 TITLE = "Which strength should I use?"
 RANDOM, ORACLE = "random", "oracle"
-CHOOSING = ("id_valid", "localisation_id", *(f"outside_{outside}" for outside in columns.OUTSIDES), RANDOM)
-"""Rules of `RULES` that need no images with the shift."""
+SHORT = {"id_valid": "validation", "localisation_id": "map", **{f"outside_{o}": o for o in columns.OUTSIDES}}
+"""Rules of `RULES` that need no images with the shift, and their headings in the table."""
+CHOOSING = (*SHORT, RANDOM)
 METHOD = (
     "A strength’s outcome and the criteria for choosing it are averaged over the strata with a shift, each of them the "
     "mean over its trials; only strengths with trials in all of them are compared."
 )
-SHORT = {"id_valid": "validation", "localisation_id": "map", **{f"outside_{o}": o for o in columns.OUTSIDES}}
-"""Their headings in the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,22 +47,16 @@ class StrengthChoice(Estimate):
 def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthChoice, ...]:
     """Per dataset and method with several strengths: the best strength, then the choice of each rule.
 
-    A strength's outcome and criteria are means over the strata with a shift, each of them the mean over its trials;
-    strengths without trials in one of these strata are left out. A rule chooses the strength with the largest
-    criterion (see `criteria_of`), or the mean of several that tie; random is the mean over the strengths. Cost = best
-    outcome − outcome of the choice. It is biased upwards, since the best strength is selected by the same outcome. The
-    interval is Student's by the delete-one-data-seed jackknife with the chosen and the best strength held fixed.
+    `METHOD` says how strengths are compared. A rule chooses the strength with the largest criterion (see
+    `criteria_of`), or the mean of several that tie; random is the mean over the strengths. Cost = best outcome −
+    outcome of the choice. The interval is by the delete-one-data-seed jackknife with both strengths held fixed.
     """
     shifted = table[table["severity"] > 0]
     if "strength" not in shifted or primary.outcome not in shifted:
         return ()
     shifted = shifted.dropna(subset=["strength", primary.outcome])
-    choices = (
-        choice
-        for (dataset, method), trials in shifted.groupby(["dataset", "method"])
-        for choice in _of_method(trials, primary, str(dataset), str(method))
-    )
-    return tuple(sorted(choices, key=lambda choice: (choice.dataset, place_of_method(choice.method))))
+    cells = sorted(shifted.groupby(["dataset", "method"]), key=lambda cell: (cell[0][0], place_of_method(cell[0][1])))
+    return tuple(choice for cell, trials in cells for choice in _of_method(trials, primary, *cell))
 
 
 def _of_method(trials: pd.DataFrame, primary: Primary, dataset: str, method: str) -> Iterator[StrengthChoice]:
@@ -91,34 +84,21 @@ def _of_method(trials: pd.DataFrame, primary: Primary, dataset: str, method: str
             n_strengths=len(strengths),
             n_clusters=trials["data_seed"].nunique(),
         )
-        if taken.tolist() == [best]:
-            yield replace(choice, estimate=0.0, interval_reason="it is the best strength itself")
-        else:
-            yield choice.of(outcome[best] - chosen)
+        is_best = taken.tolist() == [best]
+        itself = replace(choice, estimate=0.0, interval_reason="it is the best strength itself")
+        yield itself if is_best else choice.of(outcome[best] - chosen)
 
 
 def _means(trials: pd.DataFrame, column: str) -> Replicated:
     """[strengths] mean over strata of the column's mean over trials; NaN where a stratum has no value of it."""
-    resamples = draw_resamples(trials, replicates=1, seed=0)
-    place = trials.groupby(["severity", "strength"]).ngroup().to_numpy()
-    n_strengths = trials["strength"].nunique()
-    values = trials[column].to_numpy(dtype=np.float64)
-    chosen = np.isfinite(values) & (place == np.arange(place.max() + 1)[:, None])
-    total, n = (
-        sums(each, resamples.cluster, resamples.dataset)
-        for each in (chosen * np.nan_to_num(values), chosen.astype(np.float64))
-    )
-    means: Replicated = total / n
-    return means[np.arange(place.max() + 1).reshape(-1, n_strengths)].mean()
+    means = group_means(trials, ["severity", "strength"], column)
+    return means[np.arange(len(means.values)).reshape(-1, trials["strength"].nunique())].mean()
 
 
 def _costs(result: tuple[StrengthChoice, ...]) -> dict[str, list[float]]:
     """The costs of each rule that was applied, one per dataset and method."""
-    costs: dict[str, list[float]] = {}
-    for choice in result:
-        if choice.rule != ORACLE and choice.estimate is not None:
-            costs.setdefault(choice.rule, []).append(choice.estimate)
-    return {rule: costs[rule] for rule in CHOOSING if rule in costs}
+    costs = {rule: [c.estimate for c in result if c.rule == rule and c.estimate is not None] for rule in CHOOSING}
+    return {rule: of_rule for rule, of_rule in costs.items() if of_rule}
 
 
 def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
@@ -135,9 +115,8 @@ def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
 def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Table]:
     """A row per dataset and method, with each rule's strength and cost; then each choice with the cost's interval."""
     outcome = column_name(analysis.primary.outcome)
-    choices: dict[tuple[str, str], dict[str, StrengthChoice]] = {}
-    for choice in result:
-        choices.setdefault((choice.dataset, choice.method), {})[choice.rule] = choice
+    cells = groupby(result, key=lambda choice: (choice.dataset, choice.method))
+    choices = [{choice.rule: choice for choice in of_cell} for _, of_cell in cells]
     cell = words("dataset", "dataset"), words("method", "method")
     chosen = [
         inside(
@@ -153,17 +132,16 @@ def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Tabl
         name="strength_choices",
         title=TITLE,
         caption=(
-            f"For each method, averaged over the strata with a shift: the strength λ with the best {outcome}, then the "
-            f"choice of each rule without the shift and its cost in {outcome}: by ID validation, the map on ID images, "
-            "the probes by what replaces the outside of the mask, and at random. Costs are biased upwards, since the "
-            "same outcome selects the best strength."
+            f"The strength λ with the best mean {outcome} over the strata with a shift, then each rule’s choice and "
+            "cost: by ID validation, the map on ID images, the probes by what replaces the outside of the mask, and at "
+            "random. Costs are biased upwards, since the same outcome selects the best strength."
         ),
         columns=(
             *inside(itemgetter(ORACLE), *best),
             *chain.from_iterable(chosen),
             *inside(itemgetter(RANDOM), decimals("random.cost", RANDOM, "estimate", digits=3)),
         ),
-        rows=list(choices.values()),
+        rows=choices,
         group=1,
     )
     long = Table(

@@ -1,7 +1,7 @@
 """Each method's performance and localisation by its strength."""
 
 import math
-from itertools import product
+from itertools import cycle, product
 from typing import Any
 
 import pandas as pd
@@ -24,7 +24,6 @@ def strength_rows(table: pd.DataFrame, primary: Primary) -> tuple[MethodRow, ...
 
 
 def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> drawing.Drawing | None:
-    """Performance and localisation against strength; None where no method has several strengths."""
     rows = [row for row in result if row.strength]
     if not rows:
         return None
@@ -36,84 +35,77 @@ def _figure(analysis: Analysis, result: tuple[MethodRow, ...]) -> drawing.Drawin
         f"{name(row.method)} on {name(row.dataset)} {number(row.ood.mean)} at {strength(row.strength or 0.0)}"
         for row in scored[:: len(scored) - 1 or 1]
     )
+    with drawing.settings():
+        figure = (_by_method if is_crowded else _by_stratum)(analysis, rows)
     return drawing.Drawing(
         name="by_strength",
         title="What does a larger penalty change?",
         caption=f"Mean {outcome} and {localisation} by strength, whose scale differs between methods: compare shapes.",
-        alt=f"Lines of mean {outcome} and of mean {localisation} against strength. Lowest and highest {outcome} at "
-        f"s = {worst:g}: {extremes}.",
-        figure=_by_method(analysis, rows) if is_crowded else _by_stratum(analysis, rows),
+        alt=f"Lines against strength. Lowest and highest {outcome} at s = {worst:g}: {extremes}.",
+        figure=figure,
     )
 
 
 def _by_method(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
     """A panel per method with both scores, a colour per dataset at its largest severity."""
-    methods, datasets = drawing.in_order(row.method for row in rows), sorted({row.dataset for row in rows})
+    methods, n_columns = drawing.in_order(row.method for row in rows), 6
     worst = {row.dataset: row.severity for row in sorted(rows, key=lambda row: row.severity)}
-    rows = [row for row in rows if row.severity == worst[row.dataset]]
-    colours = {dataset: drawing.PALETTE[1 + i % (len(drawing.PALETTE) - 1)] for i, dataset in enumerate(datasets)}
+    colours = dict(zip(sorted(worst), cycle(drawing.PALETTE[1:]), strict=False))
     lines = dict(zip(("-", "--"), shown(analysis), strict=True))
-    n_columns = 6
-    with drawing.settings():
-        n_rows = -(-len(methods) // n_columns)
-        figure = drawing.new_figure(0.8 + 1.35 * n_rows)
-        panels = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
-        for axes, method in zip(panels, methods, strict=False):
-            of_method = [row for row in rows if row.method == method]
-            for dataset, line in product(datasets, lines):
-                cells = [row for row in of_method if row.dataset == dataset]
-                _plot(axes, cells, lines[line], color=colours[dataset], linestyle=line, marker="o", markersize=3)
-            axes.set_title(name(method), loc="left", fontsize=8)
-            _strength_axis(axes, of_method)
-        for axes in panels[len(methods) :]:
-            axes.set_axis_off()
-        lines["-"].limit(panels[0])
-        for axes in panels[: len(methods)][-n_columns:]:
-            axes.set_xlabel("strength")
-        handles = [drawing.legend_key(score.label, color=drawing.INK, linestyle=line) for line, score in lines.items()]
-        if len(datasets) > 1:
-            handles += [drawing.legend_key(name(dataset), color=colour) for dataset, colour in colours.items()]
-        drawing.legend_below(figure, handles, columns=6)
+    n_rows = -(-len(methods) // n_columns)
+    figure = drawing.new_figure(0.8 + 1.35 * n_rows)
+    panels = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
+    for axes, method in zip(panels, methods, strict=False):
+        for (dataset, colour), (line, score) in product(colours.items(), lines.items()):
+            style = {"color": colour, "linestyle": line, "marker": "o", "markersize": 3}
+            _plot(axes, rows, (dataset, worst[dataset], method), score, **style)
+        axes.set_title(name(method), loc="left", fontsize=8)
+        _strength_axis(axes, [row for row in rows if row.method == method])
+    for axes in panels[len(methods) :]:
+        axes.set_axis_off()
+    lines["-"].limit(panels[0])
+    for axes in panels[: len(methods)][-n_columns:]:
+        axes.set_xlabel("strength")
+    handles = [drawing.legend_key(score.label, color=drawing.INK, linestyle=line) for line, score in lines.items()]
+    if len(colours) > 1:
+        handles += [drawing.legend_key(name(dataset), color=colour) for dataset, colour in colours.items()]
+    drawing.legend_below(figure, handles, columns=6)
     return figure
 
 
 def _by_stratum(analysis: Analysis, rows: list[MethodRow]) -> "drawing.Figure":
     """Performance above, localisation below, a column per stratum and a line per method."""
-    baselines = [row for row in analysis.results["methods"] if row.method == "baseline"]
+    baselines = {(r.dataset, r.severity): r for r in analysis.results["methods"] if r.method == "baseline"}
     strata = drawing.rows_of_strata((row.dataset, row.severity) for row in rows)
-    styles, scores = drawing.look(row.method for row in rows), shown(analysis)
     places = [(dataset, level) for dataset, levels in strata.items() for level in levels]
+    styles = drawing.look(row.method for row in rows)
     dotted: dict[str, Any] = {"color": drawing.INK, "linestyle": ":", "linewidth": 1}
-    with drawing.settings():
-        figure = drawing.new_figure(5.2, 0.8 + 1.6 * len(places))
-        panels = figure.subplots(2, len(places), squeeze=False, sharex=True, sharey="row")
-        for (dataset, level), column in zip(places, panels.T, strict=True):
-            for axes, score in zip(column, scores, strict=True):
-                for method, (colour, marker) in styles.items():
-                    cells = [r for r in rows if (r.dataset, r.severity, r.method) == (dataset, level, method)]
-                    _plot(axes, cells, score, color=colour, marker=marker, markersize=4)
-                for row in baselines:
-                    if (row.dataset, row.severity) == (dataset, level):
-                        axes.axhline(drawing.or_nan(score.of(row).mean), **dotted)
-            title = f"{name(dataset)}\n" * (level == strata[dataset][0]) + f"s = {severity(level)}"
-            column[0].set_title(title, loc="left", fontsize=8)
-            _strength_axis(column[1], rows)
-            column[1].set_xlabel("strength")
-        for axes, score in zip(panels[:, 0], scores, strict=True):
-            score.limit(axes)
-            axes.set_ylabel(score.label)
-        baseline = [drawing.legend_key("baseline", **dotted)] if baselines else []
-        drawing.legend_below(figure, [*drawing.method_keys(styles, markersize=5), *baseline], columns=9)
+    figure = drawing.new_figure(5.2, 0.8 + 1.6 * len(places))
+    panels = figure.subplots(2, len(places), squeeze=False, sharex=True, sharey="row")
+    for of_score, score in zip(panels, shown(analysis), strict=True):
+        for axes, place in zip(of_score, places, strict=True):
+            for method, (colour, marker) in styles.items():
+                _plot(axes, rows, (*place, method), score, color=colour, marker=marker, markersize=4)
+            if place in baselines:
+                axes.axhline(drawing.or_nan(score.of(baselines[place]).mean), **dotted)
+        score.limit(of_score[0])
+        of_score[0].set_ylabel(score.label)
+    for (top, bottom), (dataset, level) in zip(panels.T, places, strict=True):
+        title = f"{name(dataset)}\n" * (level == strata[dataset][0]) + f"s = {severity(level)}"
+        top.set_title(title, loc="left", fontsize=8)
+        _strength_axis(bottom, rows)
+        bottom.set_xlabel("strength")
+    baseline = [drawing.legend_key("baseline", **dotted)] if baselines else []
+    drawing.legend_below(figure, [*drawing.method_keys(styles, markersize=5), *baseline], columns=9)
     return figure
 
 
-def _plot(axes: "drawing.Axes", cells: list[MethodRow], score: Shown, **style: Any) -> None:
-    axes.plot(
-        [row.strength or 0.0 for row in cells],
-        [drawing.or_nan(score.of(row).mean) for row in cells],
-        linewidth=1.4,
-        **style,
-    )
+def _plot(
+    axes: "drawing.Axes", rows: list[MethodRow], cell: tuple[str, float, str], score: Shown, **style: Any
+) -> None:
+    of_cell = [row for row in rows if (row.dataset, row.severity, row.method) == cell]
+    means = [drawing.or_nan(score.of(row).mean) for row in of_cell]
+    axes.plot([row.strength or 0.0 for row in of_cell], means, linewidth=1.4, **style)
 
 
 def _strength_axis(axes: "drawing.Axes", rows: list[MethodRow]) -> None:

@@ -109,31 +109,20 @@ def test_no_masks_and_balanced_data_are_compared_too(found, right):
     assert (at_test.method, at_test.outcome.estimate) == ("baseline", 0)
 
 
-NARROW, WIDE = "what the masks show is not what helps", "it cannot be said whether"
-
-
 @pytest.mark.parametrize(
-    ("low", "high", "verb", "conclusion"),
+    ("low", "high", "claim"),
     [
-        (-0.12, -0.02, "do worse than", "what the masks show matters"),
-        (0.02, 0.12, "do better than", NARROW),
-        (-0.0099, 0.15, "do as well as", NARROW),
-        (-0.0101, 0.15, "are not seen to do worse than", WIDE),
-        (None, None, "without an interval", WIDE),
+        (-0.12, -0.02, "what the masks show matters"),
+        (-0.0099, 0.15, "what the masks show is not what helps"),
+        (-0.0101, 0.15, "it cannot be said whether"),
+        (None, None, "it cannot be said whether"),
     ],
 )
-def test_the_sentence_claims_no_more_than_the_interval(low, high, verb, conclusion):
+def test_the_sentence_claims_no_more_than_the_interval(low, high, claim):
     """Wrong masks do as well only where a loss of interest is excluded."""
-    changes = {
-        NO_MASKS: Change(estimate=-0.15, ci_low=-0.2, ci_high=-0.1),
-        ANY_WRONG: Change(estimate=0.0, ci_low=low, ci_high=high),
-    }
-    sentence = _sentence(changes, analysis.Primary())
-    assert verb in sentence
-    assert conclusion in sentence
-    assert sentence.startswith("Right masks help against none (OOD test AUC 0.150, 0.100 to 0.200)") is (
-        low is not None
-    )
+    no_masks = Change(estimate=-0.15, ci_low=-0.2, ci_high=-0.1)
+    wrong = Change(estimate=0.0, ci_low=low, ci_high=high)
+    assert claim in _sentence({NO_MASKS: no_masks, ANY_WRONG: wrong}, analysis.Primary())
 
 
 def test_dilated_masks_are_right_ones_and_compared(right):
@@ -158,22 +147,20 @@ def test_controls_without_their_trial_are_counted(table):
 
 
 def test_records_without_the_columns_read_like_those_with_them(table, trials, tmp_path):
-    older = table.astype(dict.fromkeys(columns.CONTROLS, object))
-    older.loc[
-        (table[list(columns.CONTROLS)] == list(columns.CONTROLS.values())).all(axis=1), list(columns.CONTROLS)
-    ] = None
+    names = list(columns.CONTROLS)
+    older = table.astype(dict.fromkeys(names, object))
+    older.loc[(table[names] == list(columns.CONTROLS.values())).all(axis=1), names] = None
     assert older["hp.mask_test"].isna().sum() == len(trials.table)
     older.to_csv(tmp_path / "older.csv", index=False)
     read = analysis.load_file(tmp_path / "older.csv")
-    for name in columns.CONTROLS:
+    for name in names:
         assert read.controls[name].tolist() == trials.controls[name].tolist()
         assert (read.table[name] == columns.CONTROLS[name]).all()
 
 
 def test_controls_alone_are_refused_with_the_fix(table):
-    with pytest.raises(
-        AnalysisError, match=r"under right masks is left \(48 control of the masks\).*into the same sweep"
-    ):
+    message = r"under right masks is left \(48 control of the masks\).*into the same sweep"
+    with pytest.raises(AnalysisError, match=message):
         trials_from_table(table[table["hp.mask_condition"].isin(["random"])], sweep="s", source="s")
 
 

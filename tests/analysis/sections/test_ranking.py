@@ -1,11 +1,13 @@
-"""The ranking of methods against pandas, and its best entries in bold in every format."""
+"""Means of methods and strengths, and the ranking of methods, against pandas; the best in bold in every format."""
 
+import pandas as pd
 import pytest
 
 import analysis
 from analysis.report.render import environment_for
 from analysis.sections.methods import ranking
 from analysis.sections.ranking import SECTION
+from analysis.sections.strengths import SECTION as STRENGTHS
 from analysis.sections.table import to_csv, to_latex
 
 OUTCOME, SCORE = "test_ood.auc", "test_ood.iou.integrated_gradients"
@@ -80,3 +82,20 @@ def test_the_figure_shows_both_scores_of_each_method_best_first(result, table):
     points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
     assert points[::2] == pytest.approx(best[OUTCOME].tolist())
     assert points[1::2] == pytest.approx(best[SCORE].tolist())
+
+
+def test_each_strength_of_a_cell_with_several(make_table):
+    table = make_table(seeds=6, strengths=(0.0, 0.1, 1.0))
+    table = table[table["method"].isin(["actdiff", "rrr"]) | (table["strength"] == 0.0)].reset_index(drop=True)
+    # Another learning rate for two data seeds of one cell.
+    twice = table[table["strength"] == 0.1].head(2).assign(trial_key=["again-1", "again-2"], **{"hp.lr": 0.01})
+    table = pd.concat([table.assign(**{"hp.lr": 0.001}), twice.assign(**{OUTCOME: twice[OUTCOME] + 0.1})])
+    result = analysis.analyse(table, replicates=100)
+    weighed = table[table["method"].isin(["actdiff", "rrr"])].groupby(["dataset", "severity", "method", "strength"])
+    strengths = result.results["strengths"]
+    assert [(r.dataset, r.severity, r.method, r.strength) for r in strengths] == list(weighed.groups)
+    for row, (_, part) in zip(strengths, weighed, strict=True):
+        assert row.n == len(part)
+        assert (row.ood.mean, row.ood.sd) == pytest.approx((part[OUTCOME].mean(), part[OUTCOME].std()), abs=1e-12)
+        assert row.localisation.mean == pytest.approx(part[SCORE].mean(), abs=1e-12)
+    assert STRENGTHS.is_empty(analysis.analyse(make_table(seeds=6), replicates=100))

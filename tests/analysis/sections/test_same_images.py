@@ -11,6 +11,7 @@ from analysis.answer.answer import answer
 from analysis.sections.same_images import SECTION, same_images
 from analysis.stats import cluster_bootstrap
 from analysis.trials.exclusions import trials_from_table
+from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 SCORE, OUTCOME, VALIDATION = "test_ood.iou.integrated_gradients", "test_ood.auc", "valid_id.auc"
 
@@ -39,7 +40,7 @@ def entries(analysed):
 @pytest.fixture(scope="module")
 def whole(entries):
     """The entry of all methods and strata."""
-    return lambda table, images="same", apart=0.0: entries(table)[images, apart, SCORE, None, None, None]
+    return lambda table, images="same": entries(table)[images, 0.0, SCORE, None, None, None]
 
 
 @pytest.fixture(scope="module")
@@ -146,16 +147,6 @@ def pairs_of_two(crossed, outcomes, scores):
     return table.reset_index(drop=True)
 
 
-def test_pairs_by_hand(crossed, whole):
-    outcomes = [(0.58, 0.57), (0.58, 0.57), (0.580, 0.571), (0.60, 0.60), (0.7, 0.6), (0.7, 0.6)]
-    scores = [(0.3, 0.2), (0.2, 0.3), (0.3, 0.2), (0.3, 0.2), (0.3, 0.3), (0.3, 0.2)]
-    table = pairs_of_two(crossed, outcomes, scores)
-    # concordant, discordant, concordant, tied, tied, concordant
-    assert (whole(table).n, whole(table).estimate) == (6, 4 / 6)
-    # A difference of 0.01 counts, whatever its last digit; 0.009 and 0 do not.
-    assert (whole(table, apart=0.01).n, whole(table, apart=0.01).estimate) == (4, 2.5 / 4)
-
-
 def test_a_constant_share_has_no_interval(crossed, whole):
     entry = whole(pairs_of_two(crossed, [(0.7, 0.6)] * 6, [(0.3, 0.2)] * 6))
     assert (entry.estimate, entry.ci_low) == (1.0, None)
@@ -164,7 +155,7 @@ def test_a_constant_share_has_no_interval(crossed, whole):
 
 @pytest.mark.parametrize(
     ("concordant", "claim"),
-    [(11, "the better one"), (1, "the worse one"), (7, "do not show")],
+    [(11, "is the better one"), (1, "is the worse one"), (7, "is not seen to be the better one")],
 )
 def test_the_sentence_claims_no_more_than_the_interval(crossed, analysed, concordant, claim):
     scores = [(0.3, 0.2)] * concordant + [(0.2, 0.3)] * (12 - concordant)
@@ -174,15 +165,14 @@ def test_the_sentence_claims_no_more_than_the_interval(crossed, analysed, concor
     assert f"{100 * concordant / 12:.1f}\u00a0% (" in words
 
 
-def test_one_training_a_data_seed_has_no_pairs(make_table, analysed):
-    answered = analysed(make_table(seeds=8))
-    (entry,) = result = same_images(answered)
-    assert entry.reason == "no two scored trials under a shift have the same configuration and data seed"
-    assert SECTION.figures(answered, result) == [None]
-
-
-def test_without_data_seeds_it_is_unknown_which_trials_share_images(crossed, analysed):
-    (entry,) = same_images(
-        analysed(crossed().drop(columns="data_seed").drop_duplicates(["method", "severity", "seed"]))
-    )
-    assert entry.reason == "the table has no column 'data_seed', so it is not known which trials share their images"
+def test_without_known_pairs_on_the_same_images_the_entry_has_the_reason(make_table, analysed):
+    single = make_table(seeds=8)
+    reasons = {
+        "no two scored trials under a shift have the same configuration and data seed": single,
+        UNKNOWN_DATA_SEEDS: single.drop(columns="data_seed"),
+    }
+    for reason, table in reasons.items():
+        answered = analysed(table)
+        (entry,) = result = same_images(answered)
+        assert entry.reason == reason
+        assert SECTION.figures(answered, result) == [None]
