@@ -56,11 +56,11 @@ def method_rows(table: pd.DataFrame, primary: Primary, *, by_strength: bool = Fa
     rows = []
     by = ["dataset", "severity", "method", *(["strength"] if by_strength else [])]
     for key, trials in table.groupby(by):
-        cell: dict[str, Any] = dict(zip(by, key, strict=True))
+        row: dict[str, Any] = dict(zip(by, key, strict=True))
         scores = {"ood": primary.outcome, "id": ID_AUC, "localisation": primary.column}
-        spreads = {field: spread(trials, column) for field, column in scores.items()}
+        row |= {field: spread(trials, column) for field, column in scores.items()}
         chance = _values(trials, columns.chance_iou(primary.split)).median() if primary.metric == "iou" else np.nan
-        rows.append(MethodRow(**cell, n=len(trials), **spreads, chance=_or_none(chance)))
+        rows.append(MethodRow(**row, n=len(trials), chance=_or_none(chance)))
     return tuple(sorted(rows, key=lambda row: (row.dataset, row.severity, place_of_method(row.method))))
 
 
@@ -192,7 +192,7 @@ def _figure(rows: tuple[MethodRow, ...], score: Shown) -> drawing.Drawing | None
         name=score.file,
         title=score.title,
         caption=f"{score.label}: mean and standard deviation over the trials of each cell, by severity.",
-        alt=f"At the largest severity: {means}.",
+        alt=f"Mean {score.label} at the largest severity: {means}.",
         figure=figure,
     )
 

@@ -63,7 +63,7 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         title=TITLE,
         caption=(
             f"Mean {outcome} lost by choosing one of the models trained on the same images; each dot is one dataset "
-            "and severity with a shift. Grey rules take labelled images of the shift, not available in advance."
+            "and severity with a shift. Grey: rules that take labelled images of the shift, not available in advance."
         ),
         alt="Mean regret by rule of choice",
         digits=3,

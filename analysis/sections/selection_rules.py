@@ -9,7 +9,7 @@ from analysis.answer.answer import Analysis
 from analysis.answer.correlations import reference, within_cells
 from analysis.answer.entry import Correlation
 from analysis.numbers import count, name, with_interval
-from analysis.sections.mask_pairs import RIGHT, twins
+from analysis.sections.mask_controls import RIGHT, twins
 from analysis.sections.methods import Spread, spread, spread_columns
 from analysis.sections.section import Section
 from analysis.sections.table import Column, Table, estimates, words

@@ -4,7 +4,7 @@ from operator import itemgetter
 from typing import Any
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import name, stratum_name, with_interval
+from analysis.numbers import HasInterval, name, stratum_name, with_interval
 from analysis.sections import drawing
 from analysis.sections.correlations import pairs_of, with_both
 from analysis.sections.section import Section
@@ -76,7 +76,7 @@ def _by_severity(analysis: Analysis) -> drawing.Drawing | None:
     def line(label: str, scope: str, method: str | None = None, **style: Any) -> drawing.Line:
         chosen = [c for c in correlations if (c.scope, c.method) == (scope, method)]
         # Only correlations within cells have their intervals drawn.
-        marks = [c if scope == "within_cell" else Estimate(estimate=c.estimate) for c in chosen]
+        marks: list[HasInterval] = [c if scope == "within_cell" else Estimate(estimate=c.estimate) for c in chosen]
         places = [(str(c.dataset), float(c.severity or 0.0)) for c in chosen]
         return drawing.Line(label, dict(zip(places, marks, strict=True)), style)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from operator import itemgetter, methodcaller
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,8 +56,9 @@ def strength_choices(table: pd.DataFrame, primary: Primary) -> tuple[StrengthCho
     if "strength" not in shifted or primary.outcome not in shifted:
         return ()
     shifted = shifted.dropna(subset=["strength", primary.outcome])
-    cells = sorted(shifted.groupby(["dataset", "method"]), key=lambda cell: (cell[0][0], place_of_method(cell[0][1])))
-    return tuple(choice for cell, trials in cells for choice in _of_method(trials, primary, *cell))
+    trials: dict[Any, pd.DataFrame] = dict(iter(shifted.groupby(["dataset", "method"])))
+    cells = sorted(trials, key=lambda cell: (cell[0], place_of_method(cell[1])))
+    return tuple(choice for cell in cells for choice in _of_method(trials[cell], primary, *cell))
 
 
 def _of_method(trials: pd.DataFrame, primary: Primary, dataset: str, method: str) -> Iterator[StrengthChoice]:

@@ -7,8 +7,15 @@ from scipy import stats
 
 import analysis
 from analysis.errors import AnalysisError
-from analysis.sections.mask_controls import Change, _sentence, mask_controls
-from analysis.sections.mask_pairs import ANY_WRONG, BALANCED, NO_MASKS, control_name
+from analysis.sections.mask_controls import (
+    ANY_WRONG,
+    BALANCED,
+    NO_MASKS,
+    Change,
+    _sentence,
+    control_name,
+    mask_controls,
+)
 from analysis.trials.exclusions import trials_from_table
 from records import columns
 

@@ -61,15 +61,11 @@ def test_the_best_of_each_dataset_is_bold_in_every_format(result):
     first = texts[0][3]
     assert rf"\textbf{{{first}}}" in to_latex(written)
     assert "**" not in to_csv(written)
-    html, markdown = (written_as(written, kind) for kind in ("html", "md"))
+    macros = [environment_for(f"macros.{kind}.j2").get_template(f"macros.{kind}.j2") for kind in ("html", "md")]
+    html, markdown = (str(macro.module.grid(written)) for macro in macros)
     assert f"<b>{first}</b>" in html
     assert f"| **{first}** |" in markdown
     assert html.count("<b>") == markdown.count("**") / 2 == len(written.bold)
-
-
-def written_as(table, kind):
-    """The table by the macro of the templates."""
-    return str(environment_for(f"macros.{kind}.j2").get_template(f"macros.{kind}.j2").module.grid(table))
 
 
 def test_the_figure_shows_both_scores_of_each_method_best_first(result, table):
