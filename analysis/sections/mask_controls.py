@@ -57,6 +57,8 @@ class ControlRow:
 
 @dataclass(frozen=True)
 class MaskControls:
+    """All mask controls of a sweep against right masks."""
+
     n_controls: int
     n_unpaired: int
     """Controls without the trial under right masks that differs in nothing else."""

@@ -29,6 +29,8 @@ class Difference(Estimate):
 
 @dataclass(frozen=True)
 class RuleRow:
+    """The trials of one selection rule."""
+
     selection: str
     n: int
     outcome: Spread

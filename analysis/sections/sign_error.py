@@ -47,6 +47,8 @@ class SignErrors:
 
 @dataclass(frozen=True)
 class SignError:
+    """Sign errors overall and per axis."""
+
     score: str
     outcome: str
     """The column whose order is to be predicted: accuracy in place of AUC."""
