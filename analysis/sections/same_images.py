@@ -31,6 +31,7 @@ class Concordance(Estimate):
     """Share of pairs in which the trial with the better score has the better outcome, in [0, 1]; a tie counts half."""
 
     score: str
+    """The column by which a trial is chosen: the primary's, or validation AUC."""
     images: str
     """`same`: one data seed, two training seeds; `other`: two data seeds, any training seeds."""
     apart: float

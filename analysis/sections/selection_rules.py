@@ -94,9 +94,9 @@ def _sentence(rows: list[RuleRow]) -> str:
         for row in rows
         if row.difference is not None
     ]
-    analysed = name(rows[0].selection)
+    analysed, others = name(rows[0].selection), "; ".join(changes)
     return (
-        f"The analysis uses the trials selected by {analysed}. Change of the outcome without it: {'; '.join(changes)}."
+        f"The analysis uses the trials selected by {analysed}. Change of the outcome under the other rules: {others}."
     )
 
 

@@ -53,8 +53,8 @@ class SignError:
     outcome: str
     """The column whose order is to be predicted: accuracy in place of AUC."""
     n: int
+    """Trials with the score, the outcome and a known number of test images."""
     n_missing: int
-    """Trials without the score, the outcome or a known number of test images."""
     overall: SignErrors
     axes: tuple[SignErrors, ...]
     reason: str | None = None
