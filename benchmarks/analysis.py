@@ -75,10 +75,8 @@ def scipy_loops(frame: pd.DataFrame, column: str, resamples: Resamples, n: int) 
             stats.spearmanr(rng.permutation(x[rows]), y[rows])
 
     turns = {bootstrap: len(counts), deletion: counts.shape[1], permutation: len(counts)}
-    return {
-        work.__name__: sum(processor_seconds(partial(work, turn)) for turn in range(n)) / n * needed
-        for work, needed in turns.items()
-    }
+    seconds = {work: processor_seconds(partial(list, map(work, range(n)))) for work in turns}
+    return {work.__name__: seconds[work] / n * needed for work, needed in turns.items()}
 
 
 def main(trials: int = 10_000, loop: int = 10, memory: bool = False) -> None:

@@ -4,7 +4,7 @@ Run `python -m benchmarks.attribution`, or `--model resnet18 --images 8`. Printe
 time on the same images, and the share of maps and scores in trials of the space `laptop`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ import typer
 from captum.attr import IntegratedGradients, Occlusion, Saliency
 from torch import Tensor
 
+from benchmarks.methods import check_methods
 from benchmarks.timing import Methods, in_turn, print_table, processor_seconds
 from search_spaces import SPACES
 from search_spaces.strengths import PAPER_METHODS
@@ -26,8 +27,7 @@ from trainables.saliency.attribution.perturbation import window_size
 
 def one_at_a_time(name: str, trial: Trial, images: Tensor, labels: Tensor) -> None:
     """Maps as in captum's documentation, one image after the other."""
-    model = Logits(trial.model)
-    side = window_size(min(images.shape[2:]))
+    model, side = Logits(trial.model), window_size(min(images.shape[2:]))
     window = (images.shape[1], side, side)
     for image, label in zip(images.split(1), labels.tolist(), strict=True):
         if name == "input_gradient":
@@ -47,12 +47,12 @@ def compare(dataset: str, model: str, images: int, rounds: int) -> None:
     split = trial.splits["test_ood"]
     rows = (split.labels == 1).nonzero()[:images, 0]
     x, y = split.images[rows], split.labels[rows]
-    ways: dict[tuple[str, str], Callable[[], object]] = {}
+    ways = {}
     for name in trial.config.attributions:
-        ways[name, "ours"] = partial(ATTRIBUTIONS[name](trial.config).maps, trial.model, x, y)
-        ways[name, "captum"] = partial(one_at_a_time, name, trial, x, y)
-    timed = {name: partial(processor_seconds, way) for name, way in ways.items()}
-    seconds = in_turn(timed, rounds).median().unstack()
+        ours = partial(ATTRIBUTIONS[name](trial.config).maps, trial.model, x, y)
+        ways[name, "ours"] = partial(processor_seconds, ours)
+        ways[name, "captum"] = partial(processor_seconds, partial(one_at_a_time, name, trial, x, y))
+    seconds = in_turn(ways, rounds).median().unstack()
     seconds.loc["all"] = seconds.sum()
     print(f"\n{dataset}, {model}, {len(x)} images, one thread; seconds")
     print_table(seconds.assign(ratio=seconds["captum"] / seconds["ours"]), digits=3)
@@ -75,10 +75,7 @@ def share(dataset: str, methods: Sequence[str]) -> None:
 def main(model: str = "small_cnn", images: int = 64, rounds: int = 3, only: Methods = None) -> None:
     """Compare on a dark and a bright dataset, then print the share of a trial of each of the paper's methods."""
     use_one_thread()
-    for name in only or ():
-        if name not in PAPER_METHODS:
-            allowed = ", ".join(PAPER_METHODS)
-            raise typer.BadParameter(f"method {name!r} is not in the space laptop; choose from {allowed}")
+    check_methods(only, PAPER_METHODS)
     torch.manual_seed(0)
     for dataset in ("synthetic", "digits_on_photos"):
         compare(dataset, model, images, rounds)

@@ -5,8 +5,6 @@ eight images, one epoch, one attribution. It prints, a thousand trials at a time
 processor seconds a trial and its memory; the last line compares the end with the start.
 """
 
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,36 +13,25 @@ import numpy as np
 import psutil
 import typer
 
-from benchmarks.timing import ROOT
+from benchmarks.sweep_overhead import start_sweep
 
 FIRST = 200
 """Trials that are not measured: Ray and the trials' processes start with them."""
-SPACE = """
-from search_spaces import Primary, Space
-
-def many():
-    small = {{"n_train": 8, "n_valid": 8, "n_test": 8, "epochs": 1, "batch_size": 8, "attribution_images": 2}}
-    small |= {{"attributions": ("input_gradient",), "dataset": "synthetic", "method": "baseline"}}
-    trials = [{{**small, "seed": s, "data_seed": s}} for s in range({trials})]
-    return Space("many", "as small as trials can be", trials, Primary(attribution="input_gradient"))
-"""
 
 
 def main(trials: int = 10_000, step: int = 1000) -> None:
     """Run `trials` trials and print what the driver needed for each `step` of them."""
     with tempfile.TemporaryDirectory(prefix="many-trials-") as name:
         folder = Path(name)
-        (folder / "many.py").write_text(SPACE.format(trials=trials))
-        command = [sys.executable, str(ROOT / "sweep.py"), "--space", str(folder / "many.py")]
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+            process = start_sweep(folder, "minimal", trials, stdout=log, stderr=log)
         driver = psutil.Process(process.pid)
         costs: list[np.ndarray] = []
         memories: list[float] = []
         done, start = 0, np.zeros(2)
         while process.poll() is None and done < trials:
             time.sleep(1)
-            now = sum(1 for _ in (folder / "sweeps/many/records").glob("*.json"))
+            now = sum(1 for _ in (folder / "sweeps/overhead/records").glob("*.json"))
             if now < (done + step if memories else FIRST) and now != trials:
                 continue
             with driver.oneshot():

@@ -12,6 +12,7 @@ is not included.
 import math
 import sys
 import time
+from collections.abc import Iterable
 from datetime import date
 from functools import partial
 from typing import Annotated, Any
@@ -36,23 +37,18 @@ class TimedTrial(Trial):
     """A trial that notes when its training steps ended, before the validation, which costs the same for all methods."""
 
     stepped_at = 0.0
-    """The value of `time.process_time()`."""
 
     def end_epoch(self, classification: float, penalty: float) -> dict[str, float]:
         self.stepped_at = time.process_time()
         return super().end_epoch(classification, penalty)
 
 
-def check_methods(names: list[str] | None) -> list[str]:
-    """These methods and the baseline, which they are compared with; all methods if none is named.
-
-    Raises:
-        typer.BadParameter: there is no such method.
-    """
+def check_methods(names: list[str] | None, allowed: Iterable[str] = METHODS) -> list[str]:
+    """These methods and the baseline, which they are compared with; all methods if none is named."""
     for name in names or ():
-        if name not in METHODS:
-            raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
-    return list(dict.fromkeys(["baseline", *(names or METHODS)]))
+        if name not in allowed:
+            raise typer.BadParameter(f"unknown method {name!r}; choose from {', '.join(allowed)}")
+    return list(dict.fromkeys(["baseline", *(names or allowed)]))
 
 
 def trial_of(method: str, model: str, n_train: int) -> TimedTrial:

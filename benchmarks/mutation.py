@@ -19,19 +19,20 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+import pandas as pd
 import pytest
 import typer
 from _pytest.runner import runtestprotocol
 
 from benchmarks.mutants import PACKAGES, Mutant, exchange, mutated, recording, sample
-from benchmarks.timing import Results
+from benchmarks.timing import Results, print_table
 
 TESTS = ("tests/analysis/stats", "tests/analysis/answer", "tests/records", "tests/trainables/trial")
 """The tests of these packages; other tests kill some of the mutants too, but take far longer."""
@@ -157,12 +158,9 @@ class Runner:
 
 
 def summarise(results: dict[Mutant, str]) -> None:
-    print("\n| package | mutants | killed | survived | without tests | kill rate |\n|---|---|---|---|---|---|")
-    for package in (*PACKAGES, ""):
-        counts = Counter(result for mutant, result in results.items() if mutant.file.startswith(package))
-        n, killed = counts.total(), counts["killed"]
-        row = (package or "all", n, killed, counts["survived"], counts["without tests"], f"{killed / n:.1%}")
-        print(f"| {' | '.join(map(str, row))} |")
+    packages = [next(package for package in PACKAGES if mutant.file.startswith(package)) for mutant in results]
+    counts = pd.crosstab(pd.Series(packages, name="package"), pd.Series(results.values(), name=""), margins=True)
+    print_table(counts.assign(**{"kill rate": counts.get("killed", 0) / counts["All"]}), digits=3)
     print("\nNot killed:")
     for mutant, result in results.items():
         if result != "killed":

@@ -17,10 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
 from functools import partial
+from itertools import repeat
 from multiprocessing import get_context
 from operator import itemgetter
 from pathlib import Path
@@ -32,9 +33,11 @@ import typer
 from benchmarks.timing import ROOT, in_turn, print_table
 
 SLOTS = 2
-STUB = {"n_train": 64, "n_valid": 8, "n_test": 8, "epochs": 2, "batch_size": 16, "attribution_images": 8}
+STUB: dict[str, Any] = {"n_train": 64, "n_valid": 8, "n_test": 8, "epochs": 2, "batch_size": 16}
+STUB |= {"attribution_images": 8, "attributions": ("input_gradient",)}
 KINDS: dict[str, Mapping[str, Any]] = {
-    "stub": {**STUB, "attributions": ("input_gradient",)},
+    "minimal": {**STUB, "n_train": 8, "epochs": 1, "batch_size": 8, "attribution_images": 2},
+    "stub": STUB,
     "trial": {"epochs": 4, "n_test": 1000, "attribution_images": 32},
 }
 SPACE = """
@@ -66,15 +69,10 @@ def run(folder: Path, config: Mapping[str, Any]) -> dict[str, float | None]:
     return scores
 
 
-def bare_slot(folder: Path, configs: Sequence[Mapping[str, Any]]) -> None:
-    scores = [run(folder, config) for config in configs]
-    (folder / f"slot-{configs[0]['seed']}.txt").write_text(json.dumps(scores))
-
-
 def bare(folder: Path, kind: str, trials: int) -> None:
-    slots = [settings(kind, trials)[slot::SLOTS] for slot in range(SLOTS)]
+    # A chunk is sent to a process as a whole.
     with ProcessPoolExecutor(SLOTS, get_context("spawn")) as processes:
-        list(processes.map(bare_slot, [folder] * SLOTS, slots))
+        list(processes.map(run, repeat(folder), settings(kind, trials), chunksize=-(-trials // SLOTS)))
 
 
 def plain(folder: Path, kind: str, trials: int) -> None:
@@ -122,21 +120,24 @@ def tune_all(trainable: Any, folder: Path, kind: str, trials: int, reuse_actors:
         raise results.errors[0]
 
 
+def start_sweep(folder: Path, kind: str, trials: int, *options: str, **output: Any) -> subprocess.Popen[bytes]:
+    """Run the trials by sweep.py in `folder`."""
+    (folder / "overhead.py").write_text(SPACE.format(kind=kind, trials=trials))
+    command = [sys.executable, str(ROOT / "sweep.py"), "--space", str(folder / "overhead.py"), *options]
+    return subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, **output)
+
+
 def sweep(folder: Path, kind: str, trials: int) -> None:
-    space = folder / "overhead.py"
-    space.write_text(SPACE.format(kind=kind, trials=trials))
-    command = [sys.executable, str(ROOT / "sweep.py"), "--space", str(space), "--concurrency", str(SLOTS)]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=variables)
+    if start_sweep(folder, kind, trials, "--concurrency", str(SLOTS), stdout=subprocess.DEVNULL).wait():
+        raise SystemExit(1)
 
 
 WAYS: dict[str, Callable[[Path, str, int], None]] = {"bare": bare, "plain": plain, "reused": reused, "sweep": sweep}
 
 
-def ends(folder: Path, way: str) -> Iterator[float]:
+def ends(folder: Path) -> Iterator[float]:
     """When each trial ended; a sweep's trial ends when its record is in the storage."""
-    if way != "sweep":
-        yield from (path.stat().st_mtime for path in folder.glob("*.json"))
+    yield from (path.stat().st_mtime for path in folder.glob("*.json"))
     for path in (folder / "sweeps/overhead/logs").glob("*.jsonl"):
         for event in map(json.loads, path.read_text().splitlines()):
             if event["event"] == "trial":
@@ -152,7 +153,7 @@ def measure(way: str, kind: str, trials: int) -> tuple[float, float]:
             [*command, "--trials", str(trials), "--folder", name], cwd=ROOT, capture_output=True, text=True
         )
         whole = time.time() - start
-        ended = sorted(ends(Path(name), way))
+        ended = sorted(ends(Path(name)))
     if done.returncode or len(ended) != trials:
         raise SystemExit(f"{way}: {len(ended)} of {trials} trials, exit {done.returncode}\n{done.stderr[-3000:]}")
     first = max(2 * SLOTS, trials // 10)

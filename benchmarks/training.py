@@ -38,7 +38,6 @@ def seconds_at_the_limit(operations: int) -> float:
 
 
 plain_trial = cache(trial_of)
-"""The trials of the process of the plain loop."""
 
 
 def plain_seconds(name: str, model: str, n_train: int) -> float:

@@ -5,10 +5,9 @@ folder, mirrored into MLflow on SQLite, and read back by `trainables.load_model`
 """
 
 import tempfile
-from collections.abc import Callable
 from functools import partial
-from itertools import count
 from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 
@@ -33,20 +32,18 @@ def measure(model: str, rounds: int, folder: str) -> str:
     record = run_trial(model=model, **SMALL).record
     records.write(record)
     experiment = open_experiment(f"sqlite:///{folder}/mlflow.db", "weights", f"file://{folder}/artifacts")
-    numbers = count()
 
     def keep(trial_key: str = key) -> None:
         records.write_artifact(trial_key, WEIGHTS, pack_weights(trial, config))
 
     def mirror() -> float:
-        copy = Record({**record, "trial_key": f"{key}-{next(numbers)}"})
+        copy = Record({**record, "trial_key": uuid4().hex})
         keep(copy["trial_key"])
         run = {copy["trial_key"]: mirror_trial(experiment, records, copy, {}, weights=False)}
         return processor_seconds(lambda: mirror_weights(experiment, records, run, run))
 
     load = partial(load_model, "weights", key, storage=folder)
-    ways: dict[str, Callable[[], float]]
-    ways = {"keep": partial(processor_seconds, keep), "mirror": mirror, "load": partial(processor_seconds, load)}
+    ways = {"keep": lambda: processor_seconds(keep), "mirror": mirror, "load": lambda: processor_seconds(load)}
     milliseconds = " | ".join(f"{1000 * seconds:.0f} ms" for seconds in in_turn(ways, rounds).median())
     return f"| `{model}` | {len(records.read_artifact(key, WEIGHTS) or b'') / 1e6:.2f} MB | {milliseconds} |"
 

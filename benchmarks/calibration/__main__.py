@@ -28,8 +28,8 @@ LEVEL = 0.05
 """Accepted share of intervals that miss the truth, and of wrong answers."""
 MEANS = {"true ρ": "truth", "estimate": "estimate"}
 ANSWERS = {word: word for word in (*WORDS, NAMED)}
-COLUMNS = {**MEANS, "95 %": "covered", "jointly": "covered_jointly", "new method": "predicted", **ANSWERS}
-COLUMNS |= {"wrong": "wrong"}
+COVERED = {"95 %": "covered", "jointly": "covered_jointly", "new method": "predicted"}
+COLUMNS = {**MEANS, **COVERED, **ANSWERS, "wrong": "wrong"}
 GRID_COLUMNS = {**MEANS, "jackknife": "jackknife", "Fisher z": "fisher", "permutation": "rejected"}
 Sweeps = Sequence[Mapping[str, Any]]
 

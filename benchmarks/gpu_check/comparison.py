@@ -177,9 +177,8 @@ def compare_trials(method: str, settings: Mapping[str, str], device: str) -> Ite
     config, name = configuration(method, **settings), named(method, settings)
     scores = trained(config, device)
     losses = [column for column in scores if column.endswith((".loss", ".penalty"))]
-    processor = trained(config, "cpu")
-    apart = distance(*(torch.tensor([each[column] for column in losses]) for each in (scores, processor)))
-    yield Comparison("trial", name, apart, TRIAL)
+    here, there = (torch.tensor([each[column] for column in losses]) for each in (scores, trained(config, "cpu")))
+    yield Comparison("trial", name, distance(here, there), TRIAL)
     yield Comparison("repeated", name, differing(trained(config, device), scores))
     yield Comparison("resumed", name, differing(trained(config, device, resumed=True), scores))
 
@@ -205,13 +204,12 @@ def trained(config: TrialConfig, device: str, resumed: bool = False) -> dict[str
 
 def differing(scores: Mapping[str, Any], expected: Mapping[str, Any]) -> float:
     """The number of columns and arrays that are not equal bit for bit."""
-    names = scores.keys() | expected.keys()
-    return float(sum(not np.array_equal(_bits(scores.get(n)), _bits(expected.get(n))) for n in names))
 
+    def bits(value: Any) -> Any:
+        array = np.asarray(value)
+        return array.tolist() if array.dtype.kind in "OU" else array.tobytes()
 
-def _bits(value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    return array if array.dtype.kind in "OU" else np.frombuffer(array.tobytes(), dtype=np.uint8)
+    return float(sum(bits(scores.get(name)) != bits(expected.get(name)) for name in scores.keys() | expected.keys()))
 
 
 @cache

@@ -8,10 +8,9 @@ from scipy import stats
 
 from benchmarks.calibration import __main__ as calibration
 from benchmarks.calibration.__main__ import write_page
-from benchmarks.calibration.measure import NAMED, measure, measure_grid
+from benchmarks.calibration.measure import NAMED, Truth, measure, measure_grid, spearman_of_normal, truths
 from benchmarks.calibration.scenarios import GRID, SCENARIOS
 from benchmarks.calibration.sweeps import CONTROL, OUTCOME, SCORE, Scenario, draw_cells, draw_table, related
-from benchmarks.calibration.truth import Truth, spearman_of_normal, truths
 
 EMPTY = "".join(f"<!-- {name}: begin -->\nold\n<!-- {name}: end -->\n" for name in ("comparisons", "grid"))
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -43,30 +43,24 @@ def prepare_login(database: str) -> None:
 
 def prepare_bucket(name: str) -> None:
     """Create a bucket if it does not exist; a bucket that this key cannot access is not changed."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while (problem := _missing(boto3.client("s3"), name)) is not None:
-        if time.monotonic() > deadline:
-            sys.exit(f"no bucket {name!r} after {WAIT_SECONDS} s: {problem}")
-        print(f"waiting for bucket {name}: {problem}", flush=True)
-        time.sleep(5)
-    print(f"bucket {name} exists")
-
-
-def _missing(s3, name: str) -> Exception | None:
-    """Why a bucket could be neither accessed nor created; None if it exists."""
+    s3, deadline = boto3.client("s3"), time.monotonic() + WAIT_SECONDS
     region = s3.meta.region_name
     place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    try:
+    while True:
         try:
-            s3.head_bucket(Bucket=name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "404":
-                s3.create_bucket(Bucket=name, **place)
-            elif error.response["Error"]["Code"] not in ("403", "301"):
-                return error
-    except (BotoCoreError, ClientError) as error:
-        return error
-    return None
+            try:
+                s3.head_bucket(Bucket=name)
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "404":
+                    s3.create_bucket(Bucket=name, **place)
+                elif error.response["Error"]["Code"] not in ("403", "301"):
+                    raise
+            return print(f"bucket {name} exists")
+        except (BotoCoreError, ClientError) as error:
+            if time.monotonic() > deadline:
+                sys.exit(f"no bucket {name!r} after {WAIT_SECONDS} s: {error}")
+            print(f"waiting for bucket {name}: {error}", flush=True)
+            time.sleep(5)
 
 
 def main() -> None:
