@@ -159,7 +159,8 @@ def _by_method(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
 
 def _by_severity(rows: tuple[MethodRow, ...], score: Shown) -> "Figure":
     """An AUC beside the same on ID data."""
-    lines, on_id = [], []
+    lines: list[drawing.Line] = []
+    on_id: list[drawing.Line] = []
     styles = drawing.look(row.method for row in rows)
     for position, (method, (colour, marker)) in enumerate(styles.items()):
         cells = {(row.dataset, row.severity): row for row in rows if row.method == method}

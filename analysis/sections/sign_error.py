@@ -83,7 +83,8 @@ def sign_error(table: pd.DataFrame, score: str, outcome: str) -> SignError:
     scores = table[[score, proportion.column]].to_numpy(dtype=np.float64)
     rows = np.flatnonzero(np.isfinite(scores).all(axis=1) & np.isfinite(proportion.n))
     design = design_of(table.iloc[rows])
-    by_axis = {a: _errors(axis_points(design, a), *scores[rows].T, proportion.n[rows]) for a in design.axes}
+    mu, g = scores[rows].T
+    by_axis = {a: _errors(axis_points(design, a), mu, g, proportion.n[rows]) for a in design.axes}
     errors, dropped = zip((np.empty(0), Counter[str]()), *by_axis.values(), strict=True)
     overall = _summary(None, np.concatenate(errors), sum(dropped, Counter[str]()))
     axes = tuple(_summary(axis, *of_axis) for axis, of_axis in by_axis.items())

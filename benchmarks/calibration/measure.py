@@ -67,18 +67,19 @@ def truths(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generator) 
     new = [cell for cell in draw_cells(scenario, rng, names=["new"]) if cell.severity > 0]
     result = {}
     for name, (law, value) in _PARTS.items():
-        summary, new_summary = (
+        (mean, low, high), (new_method, _, _) = (
             _summary([value(scenario, cell, rng) for cell in drawn], fisher=name != "setting")
             for drawn in (shifted, new)
         )
         differ = len({round(float(law(scenario, cell)), 6) for cell in shifted}) > 1
-        result[name] = Truth(*summary, differ, opposite=scenario.opposite != "", new_method=new_summary[0])
+        result[name] = Truth(mean, low, high, differ, opposite=scenario.opposite != "", new_method=new_method)
     signs = np.ones(len({(cell.dataset, cell.severity) for cell in shifted}))
     opposite = scenario.opposite == "strata"
     if opposite:
         signs[1::2] = -1
     by_stratum = spearman_of_normal(scenario.method) * signs
-    result["method"] = Truth(*_summary([(rho, 1.0) for rho in by_stratum], fisher=False), opposite, opposite)
+    mean, low, high = _summary([(rho, 1.0) for rho in by_stratum], fisher=False)
+    result["method"] = Truth(mean, low, high, differ=opposite, opposite=opposite)
     return result
 
 

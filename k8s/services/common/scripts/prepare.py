@@ -55,7 +55,8 @@ def prepare_bucket(name: str) -> None:
                     s3.create_bucket(Bucket=name, **place)
                 elif error.response["Error"]["Code"] not in ("403", "301"):
                     raise
-            return print(f"bucket {name} exists")
+            print(f"bucket {name} exists")
+            return
         except (BotoCoreError, ClientError) as error:
             if time.monotonic() > deadline:
                 sys.exit(f"no bucket {name!r} after {WAIT_SECONDS} s: {error}")
