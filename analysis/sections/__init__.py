@@ -1,10 +1,11 @@
 """The parts of the report, one file each, in the order in which a reader meets them.
 
 To add a statistic, add a file here that ends in a `SECTION` and a line in `SECTIONS`. The file has everything about the
-statistic: the result's dataclass and computation, sentence, table and figure, explanation and citations.
+statistic: the result's dataclass and computation, sentence, table, figure and explanation.
 """
 
 from dataclasses import replace
+from pkgutil import resolve_name
 from typing import Any
 
 import pandas as pd
@@ -12,57 +13,37 @@ import pandas as pd
 from analysis.answer.answer import Analysis, answer
 from analysis.answer.correlations import Progress
 from analysis.answer.verdict import SMALLEST_EFFECT
-from analysis.sections import (
-    collapsed,
-    comparisons,
-    conditional_mutual_information,
-    correlations,
-    granulated_kendall,
-    head,
-    map_browser,
-    maps,
-    mask_controls,
-    methods,
-    per_image,
-    predictors,
-    ranking,
-    same_images,
-    scores,
-    selection_regret,
-    selection_rules,
-    sign_error,
-    strata,
-    strength_choices,
-    strengths,
-)
 from analysis.sections.section import Section
 from analysis.stats.cluster_bootstrap import REPLICATES
 from analysis.trials.trials import Trials
 
-SECTIONS: tuple[Section[Any], ...] = (
-    comparisons.SECTION,
-    selection_regret.SECTION,
-    predictors.SECTION,
-    comparisons.IN_WORDS,
-    scores.POOLING,
-    head.SECTION,
-    strata.SECTION,
-    correlations.SECTION,
-    collapsed.SECTION,
-    scores.SECTION,
-    ranking.SECTION,
-    methods.SECTION,
-    strength_choices.SECTION,
-    strengths.SECTION,
-    selection_rules.SECTION,
-    mask_controls.SECTION,
-    granulated_kendall.SECTION,
-    sign_error.SECTION,
-    conditional_mutual_information.SECTION,
-    same_images.SECTION,
-    per_image.SECTION,
-    maps.SECTION,
-    map_browser.SECTION,
+SECTIONS: tuple[Section[Any], ...] = tuple(
+    resolve_name(f"analysis.sections.{name}")
+    for name in (
+        "comparisons:SECTION",
+        "selection_regret:SECTION",
+        "predictors:SECTION",
+        "comparisons:IN_WORDS",
+        "scores:POOLING",
+        "head:SECTION",
+        "strata:SECTION",
+        "correlations:SECTION",
+        "collapsed:SECTION",
+        "scores:SECTION",
+        "ranking:SECTION",
+        "methods:SECTION",
+        "strength_choices:SECTION",
+        "strengths:SECTION",
+        "selection_rules:SECTION",
+        "mask_controls:SECTION",
+        "granulated_kendall:SECTION",
+        "sign_error:SECTION",
+        "conditional_mutual_information:SECTION",
+        "same_images:SECTION",
+        "per_image:SECTION",
+        "maps:SECTION",
+        "map_browser:SECTION",
+    )
 )
 
 
