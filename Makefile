@@ -90,8 +90,6 @@ bench: install ## measure the speed of everything in its short form, some minute
 	$(BIN)/python -m benchmarks.many_trials --trials 300 --step 50
 	$(BIN)/python -m benchmarks.many_runs --trials 100 --rounds 1
 	$(BIN)/python -m benchmarks.scale --sizes 200 --sizes 1000 --part plan --part records --part mlflow-sqlite
-	$(BIN)/python -m benchmarks.analysis --loop 3
-	$(BIN)/python -m benchmarks.analysis --trials 5000 --memory
 
 gpu-check: install ## compare a GPU with the processor: methods, maps, repeated runs, shared memory, speed (GPU_ARGS=…)
 	$(BIN)/python -m benchmarks.gpu_check $(GPU_ARGS)
