@@ -52,6 +52,9 @@ class Split:
     def nbytes(self) -> int:
         return self.images.nbytes + self.masks.nbytes + self.distractors.nbytes
 
+    def __repr__(self) -> str:
+        return f"<Split of {len(self)} images {list(self.images.shape[1:])}, classes {self.labels.unique().tolist()}>"
+
     def displayed(self, pixels: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Pixel values of this split, with black as 0 and white as 1."""
         black, white = self.limits
