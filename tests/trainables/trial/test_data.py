@@ -108,6 +108,14 @@ def test_a_share_of_the_masks_is_kept_in_each_class(split, fraction):
     assert torch.equal(masks[keeps], split.masks[keeps])
 
 
+def test_a_share_is_that_of_each_of_three_classes(split):
+    labels = torch.arange(len(split)) % 7 // 3  # in the proportions 3 : 3 : 1
+    kept = area(training_masks(replace(split, labels=labels), config(mask_fraction=0.5))) > 0
+    for label in (0, 1, 2):
+        masked = area(split.masks[labels == label]) > 0
+        assert kept[labels == label].sum() == round(0.5 * masked.sum().item())
+
+
 def test_a_larger_share_only_adds_masks(split):
     kept = [area(training_masks(split, config(mask_fraction=f))) > 0 for f in (0.2, 0.4, 0.9, 1.0)]
     for fewer, more in pairwise(kept):

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from records.store import WEIGHTS, Record, as_table
 from trainables import METHODS, ConfigurationError, TrialTrainable, load_model, resolve, run_trial, settings_of
 from trainables.core.process import as_in_a_sweep
 from trainables.datasets import DATASETS
-from trainables.trial import data
+from trainables.trial import data, training
 from trainables.trial.trial import Trial
 
 SMALL = {"n_train": 48, "n_valid": 32, "n_test": 48, "epochs": 2, "batch_size": 16, "severity": 1.0, "lr": 3e-3}
@@ -200,6 +201,13 @@ def settings_of_every_kind():
     for dataset in sorted(DATASETS.builtin):
         if "root" not in DATASETS[dataset].Options.model_fields:
             yield {"dataset": dataset, "mask_fraction": 0.5, "method": "masked", "precision": "bfloat16", "seed": 4}
+
+
+def test_a_record_names_the_release_and_the_commit():
+    release, _, commit = training.code_version().partition("+")
+    head = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout
+    assert release == version("saliency-sweep")
+    assert head.startswith(commit.rstrip("+")), "empty without a repository"
 
 
 def test_settings_are_recovered_from_records_and_rows():
