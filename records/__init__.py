@@ -3,6 +3,7 @@
     columns.py          the table of a record's columns: names, roles, kinds and labels
     storage.py          opens a folder or s3://bucket/prefix: storage_interface.py, folder_storage.py, s3_storage.py
     manifest.py         sweep.json: what a sweep declared
+    parsing.py          parses its JSON files and checks records: a damaged file is one line
     store.py            the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
     mirror.py           brings MLflow up to date with the records; mirror_names.py, mlflow_client.py
     database.py         MLflow's SQLite database, created whole or not at all

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from records import columns
+from records.parsing import first_problem, parse_json
 
-Fixed = Mapping[str, Mapping[str, Any]]
+Fixed = Mapping[str, Mapping[str, str | bool | int | float | None]]
 """By dataset: columns of the configuration and their values; None for a column that no trial of the command has."""
 
 
@@ -62,7 +63,7 @@ class Manifest:
     space: str | None = None
     primary: Primary | None = None
     comparisons: tuple[str, ...] = columns.COMPARISONS
-    planned_trials: int | None = None
+    planned_trials: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     commands: tuple[str, ...] = ()
     """Each command that trained, the latest last."""
     keep_weights: str | None = None
@@ -90,7 +91,7 @@ class Manifest:
 def parse_manifest(data: bytes, place: str) -> Manifest:
     """The manifest in the file `place`. Raises ValueError if it is not a JSON object or an entry has a wrong type."""
     try:
-        entries = json.loads(data)
+        entries = parse_json(data)
     except ValueError as error:
         raise ValueError(f"{place} is not JSON ({error}); correct or remove it") from None
     if not isinstance(entries, dict):
@@ -98,12 +99,17 @@ def parse_manifest(data: bytes, place: str) -> Manifest:
     names = {part.name for part in fields(Manifest)}
     others = {name: entries.pop(name) for name in list(entries) if name not in names}
     try:
-        return TypeAdapter(Manifest).validate_python({**entries, "others": others})
+        manifest: Manifest = TypeAdapter(Manifest).validate_python({**entries, "others": others})
+        # What cannot be written again, such as 1e999, is refused on reading.
+        manifest.to_json()
+        return manifest
     except ValidationError as error:
         problem = error.errors()[0]
         if "ctx" in problem and "error" in problem["ctx"]:
-            raise ValueError(f"{place}: {problem['ctx']['error']}, or remove the entry") from None
-        entry, message = ".".join(map(str, problem["loc"])), problem["msg"].lower()
+            raise ValueError(f"{place}: {problem['ctx']['error']!s:.300}, or remove the entry") from None
+        entry, value, message = first_problem(error)
         if problem["loc"][:-1] == ("primary",):
             message = f"give strings for some of {', '.join(part.name for part in fields(Primary))}"
-        raise ValueError(f"bad {entry} {problem['input']!r} in {place}: {message}, or remove the entry") from None
+        raise ValueError(f"bad {entry}{value} in {place}: {message}, or remove the entry") from None
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}; correct or remove it") from None

@@ -14,6 +14,7 @@ import pandas as pd
 
 from records import columns
 from records.manifest import Manifest, parse_manifest
+from records.parsing import check_record, parse_record
 from records.storage import Storage, StorageError
 
 SWEEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -88,18 +89,19 @@ class SweepRecords:
         self.storage.write(self._record_name(record["trial_key"]), text.encode())
 
     def read(self, trial_key: str) -> Record | None:
-        """The record of one trial, or None. Raises ValueError for a truncated or foreign file."""
-        data = self.storage.read(self._record_name(trial_key))
-        return None if data is None else self._parse(data, trial_key)
+        """The record of one trial, or None. Raises ValueError for a damaged or foreign file."""
+        data = self.storage.read(path := self._record_name(trial_key))
+        return None if data is None else self._parse(data, path)
 
     def load(self) -> LoadedRecords:
-        """All records, ordered by trial key; truncated and foreign files are listed, not fatal."""
+        """All records, ordered by trial key; damaged and foreign files are listed, not fatal."""
         loaded = LoadedRecords([])
         paths = self.storage.names(f"{self.name}/records/")
         for start in range(0, len(paths), SLICE):
             for path, data in self.storage.read_many(paths[start : start + SLICE]).items():
                 try:
-                    loaded.records.append(self._parse(data, PurePosixPath(path).stem))
+                    if (record := self._parse(data, path)) is not None:
+                        loaded.records.append(record)
                 except ValueError as error:
                     loaded.rejected[path] = str(error)
         return loaded
@@ -155,26 +157,33 @@ class SweepRecords:
         data = self.storage.read(f"{self.name}/{MANIFEST}")
         return None if data is None else parse_manifest(data, f"{self.location}/sweep.json")
 
-    def _parse(self, data: bytes, trial_key: str) -> Record:
+    def _parse(self, data: bytes, path: str) -> Record | None:
+        """The record in `data`, read from the file `path`; a damaged file is read once more before it is refused."""
         try:
-            record = json.loads(data)
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise ValueError(f"not a JSON record ({len(data)} bytes): truncated or foreign") from None
-        if not isinstance(record, dict) or record.get("trial_key") != trial_key:
+            return self._parse_once(data, path)
+        except ValueError:
+            # A server or a proxy may have sent part of the file.
+            again = self.storage.read(path)
+            return None if again is None else self._parse_once(again, path)
+
+    def _parse_once(self, data: bytes, path: str) -> Record:
+        record, trial_key = parse_record(data), PurePosixPath(path).stem
+        if record.get("trial_key") != trial_key or path != self._record_name(trial_key):
             raise ValueError(f"the record inside does not have the trial key {trial_key!r}")
         version = record.get("schema_version")
         if not isinstance(version, int) or version < 1:
-            raise ValueError(f"schema version {version!r} is not a whole number of at least 1")
+            raise ValueError(f"schema version {version!r:.60} is not a whole number of at least 1")
         if version > columns.SCHEMA_VERSION:
             raise StorageError(
-                f"{self.storage.location}/{self._record_name(trial_key)} was written by a newer version of this "
-                f"program: its schema version is {version}, and this checkout reads versions up to "
-                f"{columns.SCHEMA_VERSION}. Update the checkout (git pull). No record was changed"
+                f"{self.storage.location}/{path} was written by a newer version of this program: its schema version is "
+                f"{version!r:.9}, and this checkout reads versions up to {columns.SCHEMA_VERSION}. Update the checkout "
+                "(git pull). No record was changed"
             )
         for earlier in range(version, columns.SCHEMA_VERSION):
             record = {**MIGRATIONS[earlier](record), "schema_version": earlier + 1}
+        check_record(record)
         # Column names take more memory than the values, so all records share them.
-        return Record((sys.intern(name), value) for name, value in record.items())
+        return Record(zip(map(sys.intern, record), record.values(), strict=True))
 
     def _record_name(self, trial_key: str) -> str:
         return f"{self.name}/records/{trial_key}.json"

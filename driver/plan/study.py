@@ -101,7 +101,7 @@ class Study:
 
     def finished_trial(self, record: Record) -> FrozenTrial:
         """A record as the sampler sees it."""
-        value = record.get(objective(record["selection"])) if record["status"] == "completed" else None
+        value = record.get(objective(record.get("selection", ""))) if record["status"] == "completed" else None
         if value is None or not math.isfinite(value):
             return self._trial(self.values(record), TrialState.FAIL)
         return self._trial(self.values(record), TrialState.COMPLETE, value)
@@ -165,7 +165,7 @@ def best_in_words(best: Mapping[Cell, Record], tuned: Mapping[Cell, Sequence[str
             lines.append(f"{describe(cell)}: no trial completed")
             continue
         values = ", ".join(f"{setting} {value:.4g}" for setting, value in _values(record, settings).items())
-        column = objective(record["selection"])
+        column = objective(record.get("selection", ""))
         lines.append(f"{describe(cell)}: {values} ({column} {record[column]:.3f})")
     return "\n".join(lines)
 
@@ -192,13 +192,13 @@ def best_trials(records: Iterable[Record]) -> dict[Cell, Record]:
     """The best completed trial per cell of a search: highest AUC, then lowest loss on that split, then first key."""
 
     def rank(record: Record) -> tuple[float, float, str]:
-        loss = record.get(objective(record["selection"], "loss"))
-        return -record[objective(record["selection"])], math.inf if loss is None else loss, record["trial_key"]
+        loss = record.get(objective(record.get("selection", ""), "loss"))
+        return -record[objective(record.get("selection", ""))], math.inf if loss is None else loss, record["trial_key"]
 
     best: dict[Cell, Record] = {}
     for record in records:
         is_chosen = record["status"] == "completed" and record.get(columns.SEARCHER) == SAMPLER
-        if is_chosen and record.get(objective(record["selection"])) is not None:
+        if is_chosen and record.get(objective(record.get("selection", ""))) is not None:
             cell = cell_of(record)
             best[cell] = min(best.get(cell, record), record, key=rank)
     return best

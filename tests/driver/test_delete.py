@@ -24,7 +24,8 @@ def make(records, trials=2, space="smoke", planned=84):
         key = f"{number:016d}"
         row = {"trial_key": key, "dataset": "synthetic", "method": "baseline", "severity": 1.0, "strength": 0.0}
         records.write_artifact(key, "epochs.json", b"[]")
-        records.write({**row, "seed": number, "status": "completed", "schema_version": columns.SCHEMA_VERSION})
+        row |= {"status": "completed", "seed": number, "data_seed": number}
+        records.write({**row, "schema_version": columns.SCHEMA_VERSION})
     for name in ("logs/1.jsonl", "report/report.html", "trials.parquet"):
         records.storage.write(f"{records.name}/{name}", b"{}")
     return records

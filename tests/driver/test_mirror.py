@@ -15,7 +15,7 @@ from records.store import WEIGHTS
 
 KEYS = ("a", "b", "c")
 RECORD = {"status": "completed", "dataset": "synthetic", "severity": 0.5, "method": "rrr", "strength": 1.0, "seed": 3}
-RECORD |= {"test_ood.auc": 0.75, "schema_version": columns.SCHEMA_VERSION, "mlflow_run_id": None}
+RECORD |= {"data_seed": 0, "test_ood.auc": 0.75, "schema_version": columns.SCHEMA_VERSION, "mlflow_run_id": None}
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ def test_a_write_that_does_not_fit_leaves_no_part(small_disk):
 
 def test_on_a_full_disk_nothing_is_lost_and_with_room_again_it_goes_on(small_disk):
     records = SweepRecords(open_storage(small_disk), "full")
-    before = {"trial_key": "abc", "seed": 1, "schema_version": columns.SCHEMA_VERSION}
+    before = {"trial_key": "abc", "status": "failed", "dataset": "synthetic", "severity": 1.0, "method": "rrr"}
+    before |= {"strength": 1.0, "seed": 1, "data_seed": 0, "schema_version": columns.SCHEMA_VERSION}
     records.write(before)
     ballast = fill(small_disk)
     with pytest.raises(StorageError, match=MESSAGE):

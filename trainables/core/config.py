@@ -26,6 +26,8 @@ OMITTED_AT_DEFAULT = (
 )
 """Added later; left out of the key and of the record at their default, so that equal keys have equal columns."""
 KEY_LENGTH = 16
+LARGEST_SEED = 2**63 - 1
+"""Of a column of whole numbers in a table."""
 LARGEST_DATA_SEED = (2**32 - 1) // 3 - 1
 """`synthetic` seeds NumPy with 3k + 1 to 3k + 3 for data seed k, and NumPy takes 32 bits."""
 
@@ -57,7 +59,9 @@ class TrialConfig(BaseModel):
     method: str = Field("baseline", description="a name in METHODS")
     strength: float = Field(0.0, ge=0, allow_inf_nan=False, description="weight of the method's penalty")
     model: str = Field("small_cnn", description="a name in MODELS")
-    seed: int = Field(0, ge=0, description="seeds initial weights, batch order and everything random in training")
+    seed: int = Field(
+        0, ge=0, le=LARGEST_SEED, description="seeds initial weights, batch order and everything random in training"
+    )
     data_seed: int = Field(0, ge=0, le=LARGEST_DATA_SEED, description="seeds the data")
     preset: Preset = Field("fixed", description="reductions and quirks: ours (fixed) or the paper's (paper)")
     selection: Selection = Field("best_valid_id", description="which epoch's weights are scored")

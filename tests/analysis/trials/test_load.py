@@ -47,7 +47,8 @@ def test_a_sweep_in_storage(stored, tmp_path):
 
 
 def test_failed_diverged_and_unreadable_records_are_counted(stored, tmp_path):
-    common = {"dataset": "crosses", "severity": 1.0, "method": "rrr", "seed": 9, "data_seed": 9, "schema_version": 1}
+    common = {"dataset": "crosses", "severity": 1.0, "method": "rrr", "strength": 1.0, "seed": 9, "data_seed": 9}
+    common["schema_version"] = 1
     stored.write({**common, "trial_key": "f", "status": "failed", "error": "out of memory"})
     stored.write({**common, "trial_key": "d", "status": "diverged", "error": "loss is not finite"})
     (tmp_path / "demo/records/broken.json").write_text('{"trial_key": "bro')
