@@ -30,6 +30,7 @@ from support.operator_rules import violations
 
 VERSION = "1.34"
 CUSTOM = {"RayJob"}
+ADMISSION = "ValidatingAdmissionPolicy"
 SERVICES = ("StatefulSet/postgres", "StatefulSet/s3", "Deployment/mlflow")
 PAGES = "".join((K8S / page).read_text() for page in ("README.md", "OPERATIONS.md"))
 EXAMPLES = dict(re.findall(r"```yaml\n# k8s/(\S+)/kustomization.yaml\n(.*?)```", PAGES, re.DOTALL))
@@ -57,7 +58,7 @@ def test_schemas(overlay):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_objects_are_in_the_namespace(overlay):
     for manifest in manifests(overlay):
-        if manifest["kind"] not in ("Namespace", "PriorityClass"):
+        if not manifest["kind"].startswith(("Namespace", "PriorityClass", "ValidatingAdmissionPolicy")):
             assert manifest["metadata"]["namespace"] == "saliency-sweep", manifest["metadata"]
 
 
@@ -242,6 +243,33 @@ def test_secrets_give_minimal_access():
     assert all(len(value) == 48 for value in values if value not in ("sweeps", "mlflow"))
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_admission_rules_name_what_sweeps_have(overlay):
+    """Each field and secret of a sweep; tests/kubernetes tries the rules themselves."""
+    policy = one(overlay, ADMISSION, "saliency-sweep-ray")["spec"]
+    rules = {v["message"]: v["expression"] for v in policy["validations"]}
+    (fields,) = (set(re.findall(r"'(\w+)'", rule)) for message, rule in rules.items() if "fields" in message)
+    cluster = one(overlay, "RayJob", "sweep")["spec"]["rayClusterSpec"]
+    assert {*cluster, *cluster["headGroupSpec"], *(key for g in cluster["workerGroupSpecs"] for key in g)} <= fields
+    variables = {v["name"]: v["expression"] for v in policy["variables"]}
+    sources = [source for _, t, c in each_container(overlay) if is_ray(t) for source in c.get("envFrom", [])]
+    used = {source["secretRef"]["name"] for source in sources if "secretRef" in source}
+    assert used == set(re.findall(r"'([\w-]+)'", variables["secrets"]))
+
+
+def is_ray(template):
+    return template["metadata"]["labels"]["saliency-sweep/role"] == "ray"
+
+
+@pytest.mark.parametrize("services", ["embedded", "external"])
+def test_mlflow_answers_to_whole_names(services):
+    (mlflow,) = (m for m in yaml.safe_load_all(render(K8S / "services" / services)) if m["kind"] == "Deployment")
+    (arguments,) = (c["args"] for c in mlflow["spec"]["template"]["spec"]["containers"])
+    (hosts,) = (a.removeprefix("--allowed-hosts=").split(",") for a in arguments if a.startswith("--allowed-hosts="))
+    # Only the port of a forwarded connection is free.
+    assert {host for host in hosts if "*" in host} == {"localhost:*", "127.0.0.1:*"}
+
+
 def install(folder, tmp_path):
     """The result of `k8s/install FOLDER` if all secrets exist, and kubectl's arguments with their input."""
     text = (
@@ -280,7 +308,7 @@ def test_the_namespace_is_a_setting(tmp_path):
     assert ours.replace("namespace: saliency-sweep\n", "namespace: team-b\n") == theirs
     # Other names with this prefix: labels, priority classes, and the sweep's image.
     assert set(re.findall(r"saliency-sweep\S*", theirs)) == {
-        *("saliency-sweep/role:", "saliency-sweep/role", "saliency-sweep/pipelines:"),
+        *("saliency-sweep/role:", "saliency-sweep/role", "saliency-sweep/pipelines:", "saliency-sweep/operator:"),
         *("saliency-sweep-services", "saliency-sweep:0.1.0"),
     }
     mine = kustomization(tmp_path / "mine", "sweeps/gpu", ["sweeps/queued"], namespace="team-b")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.kubeflow import run_step, start_step
-from support.manifests import K8S, KUBECTL, render
+from support.manifests import K8S, KUBECTL, OVERLAYS, render
 from support.real_cluster import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -81,7 +81,7 @@ class Place:
 
     def submitting(self, run, sweep, image="saliency-sweep:0.1.0", **changes):
         """The step `submit`, started."""
-        (rayjob,) = (m for m in yaml.safe_load_all(render(K8S / "sweeps" / "cpu")) if m["kind"] == "RayJob")
+        rayjob = rayjob_of("cpu")
         rayjob["spec"] |= changes
         head = rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
         head["nodeSelector"] = {"saliency-sweep/nowhere": "true"}
@@ -114,6 +114,11 @@ class Place:
 
     def cancel(self, run):
         run_step("cancel", self.kubeconfig, self.runs, namespace=self.sweeps, run=run)
+
+
+def rayjob_of(overlay):
+    (rayjob,) = (m for m in yaml.safe_load_all(render(K8S / "sweeps" / overlay)) if m["kind"] == "RayJob")
+    return rayjob
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +171,125 @@ def test_a_profile_that_is_allowed_has_the_keys_and_may_handle_rayjobs_alone(pla
     may = kubectl("--kubeconfig", str(place.kubeconfig), "-n", place.sweeps, "auth", "can-i", "--list", "--no-headers")
     assert {line.split()[0] for line in may.splitlines() if "[]" in line and "ray" in line} == {"rayjobs.ray.io"}
     assert not {"secrets", "pods"} & {line.split()[0] for line in may.splitlines()}
+
+
+CLUSTER = "spec.rayClusterSpec"
+HEAD = f"{CLUSTER}.headGroupSpec.template"
+SUBMITTER = "spec.submitterPodTemplate"
+KEY = {"name": "X", "valueFrom": {"secretKeyRef": {"name": "mlflow", "key": "MLFLOW_AUTH_ADMIN_PASSWORD"}}}
+REDIS = {"redisAddress": "redis:6379", "redisPassword": {"valueFrom": KEY["valueFrom"]}}
+SECRETS = "secrets s3 and mlflow-client only"
+VOLUMES = "volumes of the kinds emptyDir and configMap only"
+ACCOUNTS = "service accounts default and sweep only"
+ROLES = "the label saliency-sweep/role"
+FIELDS = "only the fields that"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (f"{HEAD}.spec.containers.0.envFrom", [{"secretRef": {"name": "postgres"}}], SECRETS),
+        (f"{HEAD}.spec.containers.0.env", [KEY], SECRETS),
+        (f"{HEAD}.spec.initContainers", [{"name": "first", "image": "i", "env": [KEY]}], SECRETS),
+        (f"{SUBMITTER}.spec.containers.0.env", [KEY], SECRETS),
+        (f"{CLUSTER}.workerGroupSpecs.0.template.spec.containers.0.env", [KEY], SECRETS),
+        (f"{CLUSTER}.autoscalerOptions", {"env": [KEY]}, SECRETS),
+        (f"{HEAD}.spec.volumes", [{"name": "v", "secret": {"secretName": "mlflow"}}], VOLUMES),
+        (f"{HEAD}.spec.volumes", [{"name": "v", "persistentVolumeClaim": {"claimName": "data-postgres-0"}}], VOLUMES),
+        (
+            f"{SUBMITTER}.spec.volumes",
+            [{"name": "v", "projected": {"sources": [{"secret": {"name": "mlflow"}}]}}],
+            VOLUMES,
+        ),
+        (f"{HEAD}.spec.serviceAccountName", "mlflow", ACCOUNTS),
+        (f"{SUBMITTER}.spec.serviceAccount", "mlflow", ACCOUNTS),
+        (f"{HEAD}.metadata.labels", {"saliency-sweep/role": "postgres"}, ROLES),
+        (f"{SUBMITTER}.metadata.labels", {"saliency-sweep/role": "mlflow"}, ROLES),
+        (f"{CLUSTER}.headGroupSpec.labels", {"saliency-sweep/role": "s3"}, FIELDS),
+        (f"{CLUSTER}.headGroupSpec.headService", {"spec": {"type": "LoadBalancer"}}, FIELDS),
+        (f"{CLUSTER}.authOptions.secretName", "mlflow", FIELDS),
+        (f"{CLUSTER}.gcsFaultToleranceOptions", REDIS, FIELDS),
+        ("spec.clusterSelector", {"ray.io/cluster": "sweep-of-another"}, FIELDS),
+    ],
+)
+def test_a_job_that_would_read_more_than_a_sweep_is_refused(place, field, value, message):
+    rayjob = rayjob_of("cpu")
+    rayjob["metadata"] = {"name": "sweep-attack", "namespace": place.sweeps}
+    *path, last = (int(word) if word.isdigit() else word for word in field.split("."))
+    part = rayjob
+    for word in path:
+        part = part[word]
+    part[last] = value
+    with pytest.raises(RuntimeError, match=f"ValidatingAdmissionPolicy 'saliency-sweep-ray' .*{message}"):
+        kubectl("--kubeconfig", str(place.kubeconfig), "create", "-f", "-", content=rayjob)
+    assert place.job("sweep-attack") is None
+    # An account that may create pods is free to.
+    kubectl("create", "--dry-run=server", "-f", "-", content=rayjob)
+
+
+def test_a_job_is_not_changed_into_one(place):
+    """Neither a pipeline's own job nor another's, whose entry point would run beside the secrets that it has."""
+    rayjob = rayjob_of("cpu")
+    rayjob["metadata"] = {"name": "sweep-of-another", "namespace": place.sweeps}
+    rayjob["spec"] |= {"suspend": True}
+    rayjob["spec"]["submitterPodTemplate"]["spec"]["containers"][0]["env"].append(KEY)
+    kubectl("create", "-f", "-", content=rayjob)
+    own = place.submit("own")
+    for name, change, message in (
+        (own, {"rayClusterSpec": {"authOptions": {"secretName": "mlflow"}}}, FIELDS),
+        ("sweep-of-another", {"entrypoint": "env"}, SECRETS),
+    ):
+        words = ("-n", place.sweeps, "patch", "rayjob", name, "--type=merge", "-p", json.dumps({"spec": change}))
+        with pytest.raises(RuntimeError, match=message):
+            kubectl("--kubeconfig", str(place.kubeconfig), *words)
+    labels = ("label", "rayjob", "sweep-of-another", "saliency-sweep/run=adopted")
+    assert "labeled" in kubectl("--kubeconfig", str(place.kubeconfig), "-n", place.sweeps, *labels)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_sweep_is_accepted(place, overlay):
+    rayjob = rayjob_of(overlay)
+    rayjob["metadata"]["namespace"] = place.sweeps
+    # KubeRay 1.6 lacks the groups' priority.
+    words = ("create", "--dry-run=server", "--validate=warn", "-f", "-")
+    kubectl("--kubeconfig", str(place.kubeconfig), *words, content=rayjob)
+
+
+def test_an_autoscaler_changes_numbers_of_workers_alone(place):
+    """Its account, which every program on a head has, with the rights that KubeRay gives it."""
+    spec = rayjob_of("base")["spec"]["rayClusterSpec"]
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        group["template"]["spec"] |= {"nodeSelector": {"saliency-sweep/nowhere": "true"}}
+        group["template"]["spec"].pop("priorityClassName", None)
+    # As an administrator's sweep may have it.
+    spec["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["env"].append(KEY)
+    metadata = {"name": "autoscaled", "namespace": place.sweeps}
+    cluster = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": metadata, "spec": spec}
+    kubectl("create", "-f", "-", content=cluster)
+    until(lambda: "pod/" in kubectl("-n", place.sweeps, "get", "pods", "-l", "ray.io/cluster=autoscaled", "-o", "name"))
+    (pod,) = kubectl("-n", place.sweeps, "get", "pods", "-l", "ray.io/cluster=autoscaled", "-o", "name").split()
+    account = f"--as=system:serviceaccount:{place.sweeps}:autoscaled"
+
+    def patch(what, path, value):
+        operation = json.dumps([{"op": "add", "path": path, "value": value}])
+        return kubectl("-n", place.sweeps, account, "patch", what, "--type=json", "-p", operation)
+
+    worker = "/spec/workerGroupSpecs/0"
+    assert "patched" in patch("raycluster/autoscaled", f"{worker}/replicas", 1)
+    head = "/spec/headGroupSpec/template/spec"
+    for path, value in (
+        (f"{head}/serviceAccountName", "mlflow"),
+        (f"{head}/containers/0/env/-", KEY),
+        (f"{worker}/template/spec/containers/0/image", "evil"),
+        (f"{worker}/rayStartParams/x", "$(evil)"),
+    ):
+        with pytest.raises(RuntimeError, match=SECRETS):
+            patch("raycluster/autoscaled", path, value)
+    for path, value in (("/spec/containers/0/image", "evil"), ("/metadata/labels/saliency-sweep~1role", "mlflow")):
+        with pytest.raises(RuntimeError, match=r"'saliency-sweep-pods' .* may not change labels and specifications"):
+            patch(pod, path, value)
+    assert "patched" in patch(pod, "/metadata/annotations/note", "allowed")
+    kubectl("-n", place.sweeps, "delete", "raycluster", "autoscaled")
 
 
 def test_a_second_run_adopts_a_job_that_runs_and_replaces_one_that_has_ended(place):
