@@ -42,10 +42,10 @@ sys.path.insert(0, str(ROOT))
 from importlib import metadata  # noqa: E402
 
 import typer  # noqa: E402
-from rich.console import Console  # noqa: E402
 
 from driver import UserError  # noqa: E402
-from driver.terminal import say  # noqa: E402
+from driver.terminal import Terminal, say  # noqa: E402
+from records.secrets import show  # noqa: E402
 from records.storage import DEFAULT as DEFAULT_STORAGE  # noqa: E402
 from records.storage import VARIABLE as STORAGE_VARIABLE  # noqa: E402
 
@@ -88,7 +88,7 @@ def spaces(incomplete: str) -> list[str]:
 
 def show_version(requested: bool) -> None:
     if requested:
-        print(f"saliency-sweep {metadata.version('saliency-sweep')}")
+        show(f"saliency-sweep {metadata.version('saliency-sweep')}")
         raise typer.Exit
 
 
@@ -157,7 +157,7 @@ def sweep(
     Exit codes: 0 done; 1 stopped by an error or an external cause; 2 bad
     arguments or settings; 10 some trials failed; 130 interrupted.
     """
-    console = Console(highlight=False)
+    console = Terminal()
     with exit_codes():
         if list_spaces:
             from driver.view.dry_run import show_spaces
@@ -193,7 +193,7 @@ def sweep(
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Turn a UserError into one line and an exit code. Other errors keep their traceback."""
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True)
     try:
         yield
     except UserError as error:

@@ -17,6 +17,7 @@ from analysis.answer.verdict import SMALLEST_EFFECT
 from analysis.commands import StorageOption, command_line, exit_codes, progress_bar
 from analysis.report.report import copy_report
 from analysis.stats.cluster_bootstrap import REPLICATES
+from records.secrets import show
 from records.storage import default_location
 
 app = command_line()
@@ -73,7 +74,7 @@ def main(
         if len(trials) == 2:
             first, second = _with_distinct_names(trials, records or [])
             comparison = analysis.compare(first, second, smallest_effect=smallest_effect)
-            print(f"Report: {analysis.write_comparison(comparison, out or 'comparison')}\n{comparison.sentence}")
+            show(f"Report: {analysis.write_comparison(comparison, out or 'comparison')}\n{comparison.sentence}")
             return
         with progress_bar("correlations") as advance:
             result = analysis.analyse(
@@ -85,10 +86,10 @@ def main(
         stored = result.trials.records
         in_s3 = stored is not None and stored.storage.location.startswith("s3://")
         folder = out or ("report" if stored is None or in_s3 else f"{stored.location}/report")
-        print(f"Report: {analysis.write_report(result, folder)}")
+        show(f"Report: {analysis.write_report(result, folder)}")
         if stored is not None and in_s3:
-            print(f"Copied to {copy_report(folder, stored.storage, result.trials.sweep)}/")
-        print(result.verdict.sentence)
+            show(f"Copied to {copy_report(folder, stored.storage, result.trials.sweep)}/")
+        show(result.verdict.sentence)
 
 
 def _trials(

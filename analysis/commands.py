@@ -10,6 +10,7 @@ import typer
 
 from analysis.errors import AnalysisError
 from records import StorageError
+from records.secrets import show
 
 StorageOption = Annotated[
     str | None,
@@ -36,10 +37,10 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except (AnalysisError, StorageError) as error:
-        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
+        show(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
+        show("\nInterrupted.", file=sys.stderr)
         raise typer.Exit(130) from None
 
 

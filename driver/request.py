@@ -82,9 +82,9 @@ class Request:
             "--max-trials": self.max_trials if cut else None,
             "--from": self.from_sweep,
         }
-        words = [f"{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
-        words += [f"--set {shlex.quote(assignment)}" for assignment in self.assignments]
-        return scrub(" ".join(["python sweep.py", *words]))
+        words = [f"{option} {shlex.quote(scrub(str(value)))}" for option, value in options.items() if value is not None]
+        words += [f"--set {shlex.quote(scrub(assignment))}" for assignment in self.assignments]
+        return " ".join(["python sweep.py", *words])
 
     @property
     def storage_option(self) -> str:

@@ -7,7 +7,7 @@
     store.py            the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet
     mirror.py           brings MLflow up to date with the records; mirror_names.py, mlflow_client.py
     database.py         MLflow's SQLite database, created whole or not at all
-    secrets.py          removes credentials from messages
+    secrets.py          removes credentials and control characters from messages
 
 Imports neither torch nor Ray: trainables write records, analysis reads them.
 """

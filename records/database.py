@@ -3,6 +3,7 @@
 MLflow creates a database in many steps and cannot open one whose creation was interrupted.
 """
 
+import shlex
 import sqlite3
 import tempfile
 import time
@@ -74,7 +75,7 @@ def check_database(tracking_uri: str) -> None:
         raise DatabaseError(f"the database is of a newer MLflow (schema {revision}); install that one, or {ANEW}")
     raise DatabaseError(
         f"the database is of an older MLflow (schema {revision}), or its upgrade was interrupted; keep a copy of it, "
-        f"then run `mlflow db upgrade {SQLITE}{path}`. If that fails, {ANEW}"
+        f"then run `mlflow db upgrade {shlex.quote(f'{SQLITE}{path}')}`. If that fails, {ANEW}"
     )
 
 

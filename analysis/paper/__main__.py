@@ -17,6 +17,7 @@ from analysis.numbers import column_name, name, number
 from analysis.trials.load import load_file, load_sweep
 from analysis.trials.trials import Exclusion, Trials
 from records import columns
+from records.secrets import show
 from records.storage import default_location
 
 METRICS = ("iou", "iop", "iot")
@@ -62,7 +63,7 @@ def main(
         trials = load_file(records) if records is not None else load_sweep(storage or default_location(), str(sweep))
         text = paper_tables(trials)
         if out is None:
-            print(text, end="")
+            show(text, end="")
             return
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +71,7 @@ def main(
         except OSError as error:
             why = error.strerror or error
             raise AnalysisError(f"cannot write {str(out)!r}: {why}; give --out another file") from error
-        print(f"Tables: {out}")
+        show(f"Tables: {out}")
 
 
 def paper_tables(trials: Trials) -> str:

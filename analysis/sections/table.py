@@ -136,6 +136,10 @@ class Table:
         return (self.strong and row == 0) or (row, column) in self.bold
 
 
+FORMULAS = tuple("=+-@\t\r")
+"""What a formula starts with."""
+
+
 def to_csv(table: Table) -> str:
     """The raw values; the bounds of an interval are separated by a space, a missing value is empty."""
     return _csv([column.field for column in table.columns], ([raw for raw, _ in row] for row in table.entries))
@@ -148,11 +152,15 @@ def grid_csv(correlations: Sequence[Correlation]) -> str:
 
 def _csv(fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([fields, *(map(_plain, row) for row in rows)])
+    csv.writer(buffer, lineterminator="\n").writerows(map(_plain, row) for row in (fields, *rows))
     return buffer.getvalue()
 
 
 def _plain(raw: Any) -> Any:
+    """A value for a cell; text that a spreadsheet would run as a formula starts with an apostrophe."""
+    if isinstance(raw, str):
+        # A carriage return would start a row, unquoted.
+        return ("'" * raw.startswith(FORMULAS) + raw).replace("\r", " ")
     return " ".join("" if part is None else str(part) for part in raw).strip() if isinstance(raw, tuple) else raw
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 
 from driver import UserError
 from driver.ray.start import QUIET, start_local
 from driver.terminal import say
 from records import SweepRecords, open_storage
-from records.secrets import SECRET_NAMES
+from records.secrets import is_secret, scrub
 from records.storage import FolderStorage
 
 # Read by Ray Tune when it is imported or starts.
@@ -92,7 +93,7 @@ def default_address(submitted: bool) -> str:
 def check_address(address: str) -> None:
     """Raise UserError unless `address` has one of the allowed forms."""
     if address not in ("local", "auto") and not address.startswith("ray://"):
-        raise UserError(f"bad --address {address!r}; give local, auto or ray://HOST:PORT")
+        raise UserError(f"bad --address {scrub(address)!r}; give local, auto or ray://HOST:PORT")
 
 
 def connect(address: str, concurrency: int | None, resources: TrialResources, console: Console) -> int | None:
@@ -110,6 +111,7 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
     import ray
 
+    _hide_arguments()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if address == "local":
@@ -127,10 +129,12 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
             ray.init(address, runtime_env=runtime_env(), **QUIET)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
             if "authentication token" in "".join(traceback.format_exception(error)).lower():
-                raise UserError(f"the cluster at --address {address!r} refuses {_token()}; {AUTHENTICATE}") from None
+                raise UserError(
+                    f"the cluster at --address {scrub(address)!r} refuses {_token()}; {AUTHENTICATE}"
+                ) from None
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
-                f"no Ray cluster at --address {address!r} ({reason}); start one with `ray start --head`, give "
+                f"no Ray cluster at --address {scrub(address)!r} ({reason}); start one with `ray start --head`, give "
                 "ray://HOST:10001, or leave --address at local"
             ) from None
     _shorten_messages(console)
@@ -144,6 +148,16 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
             "put four on each, or --gpus-per-trial 0 to train on these nodes' processors"
         )
     return concurrency
+
+
+def _hide_arguments() -> None:
+    """Remove credentials from this process's arguments, which `ps` and Ray's dashboard show to others."""
+    from ray._raylet import setproctitle
+
+    arguments = psutil.Process().cmdline()
+    clean = list(map(scrub, arguments))
+    if clean != arguments:
+        setproctitle(" ".join(clean))
 
 
 def local_slots(concurrency: int | None, resources: TrialResources) -> int:
@@ -194,7 +208,7 @@ def secret_variables() -> dict[str, str]:
 
 
 def _passed_on(secret: bool) -> dict[str, str]:
-    names = (name for name in PASSED_ON if name in os.environ and bool(SECRET_NAMES.search(name)) == secret)
+    names = (name for name in PASSED_ON if name in os.environ and is_secret(name, os.environ[name]) == secret)
     return {name: os.environ[name] for name in names}
 
 

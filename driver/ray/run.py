@@ -31,7 +31,7 @@ from driver.upkeep.stop import Stop
 from driver.view.log import SweepLog, SweepMetrics
 from driver.view.progress import Progress
 from records import StorageError
-from records.secrets import SECRET_NAMES, scrub
+from records.secrets import is_secret, scrub
 from records.storage import FolderStorage
 from records.store import Record
 from trainables import Recorder, TrialConfig, TrialTrainable
@@ -325,7 +325,9 @@ def reason_of(error: object) -> str:
 
 def send_no_secrets() -> None:
     """Keep Tune from putting AWS's keys into the runtime environment of trials, which Ray's dashboard shows."""
-    ENV_VARS_TO_PROPAGATE.difference_update([name for name in ENV_VARS_TO_PROPAGATE if SECRET_NAMES.search(name)])
+    ENV_VARS_TO_PROPAGATE.difference_update(
+        [name for name in ENV_VARS_TO_PROPAGATE if is_secret(name, os.environ.get(name, ""))]
+    )
 
 
 def scratch_folder(storage: str, sweep: str) -> Path:

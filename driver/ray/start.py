@@ -2,6 +2,7 @@
 
 import os
 import random
+import secrets
 import shutil
 import socket
 import tempfile
@@ -34,6 +35,7 @@ AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_lis
 def start_local(cpus: int | None, gpus: int | None, console: Console) -> None:
     """Start Ray for this process with so many processors and GPUs, None for all. Tries twice."""
     os.environ.update({name: os.environ.get(name, value) for name, value in PATIENCE.items()})
+    _make_token()
     for is_last in (False, True):
         try:
             _init(cpus, gpus)
@@ -48,6 +50,24 @@ def start_local(cpus: int | None, gpus: int | None, console: Console) -> None:
                 ) from None
             shutil.rmtree(session, ignore_errors=True)
             say(console, f"Ray did not start ({error}); trying once more", "yellow")
+
+
+def _make_token() -> None:
+    """Make the token of this user's local sessions, if it is missing, and let only the user read it; Ray lets all."""
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token" or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & {*os.environ}:
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    if path.is_file():
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # mode 600
+        file.write(secrets.token_hex(32))
+        file.flush()
+        # Of two commands that start together, the second keeps the token of the first.
+        with suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 class _NotUpError(Exception):

@@ -1,5 +1,6 @@
 """The summary of a sweep: what the command prints after the answer, and what the sweep's run in MLflow shows."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -79,7 +80,7 @@ def more(result: Analysis, plan: Plan) -> str:
         return f"{lead}The plan has more trials: repeat the command without --max-trials to run them"
     if not plan.space.larger:
         return f"{lead}For more seeds, settings or methods: a space of your own, python sweep.py --space NAME.py"
-    option = f" --dataset {plan.datasets.pop()}" if len(plan.datasets) == 1 else ""
+    option = f" --dataset {shlex.quote(plan.datasets.pop())}" if len(plan.datasets) == 1 else ""
     return (
         f"{lead}For more seeds, settings and methods: python sweep.py --space {plan.space.larger}{option} "
         "(with --dry-run it says how long that takes)"

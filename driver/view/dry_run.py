@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from driver.terminal import say
 from search_spaces import SPACES
@@ -21,7 +22,7 @@ def show_spaces(console: Console) -> None:
     """Print every space's name and the first line of its docstring. No space is built: some load torch."""
     for name, make in SPACES.items():
         summary = (make.__doc__ or "").partition("\n")[0]
-        console.print(f"[bold]{name}[/bold]  {summary}", soft_wrap=not console.is_terminal)
+        console.print(Text.assemble((name, "bold"), f"  {summary}"), soft_wrap=not console.is_terminal)
 
 
 def show_plan(console: Console, location: str, plan: "Plan", pending: "Sequence[TrialConfig]", slots: int) -> None:

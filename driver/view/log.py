@@ -33,9 +33,11 @@ class SweepLog:
 
     def event(self, kind: str, **facts: Any) -> None:
         """Log one event, e.g. event("trial", trial_key=…, status="completed")."""
-        entry = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": kind, **facts}
+        # JSON would change how a secret is written.
+        clean = {name: scrub(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+        entry = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": kind, **clean}
         with self.lock:
-            self.lines.append(scrub(json.dumps(entry, default=str)))
+            self.lines.append(json.dumps(entry, default=str))
         if time.monotonic() - self.flushed_at >= FLUSH_EVERY:
             self.flush()
 

@@ -1,6 +1,7 @@
 """The MLflow UI of the sweeps: `python -m driver.view.mlflow_ui`, which `make ui` runs, and the links into it."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,12 +19,12 @@ import typer
 from rich.console import Console
 
 from driver import UserError, user_errors
-from driver.terminal import say
+from driver.terminal import Terminal, say
 from driver.upkeep.tracking import NONE, check_tracking_uri, missing_database
 from records.database import DatabaseError, check_database
 from records.mirror import MirrorError, experiments
 from records.mirror_names import sweeps_link, trials_link
-from records.secrets import scrub
+from records.secrets import MARK, scrub, scrub_urls
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST, PORT = "127.0.0.1", 5000
@@ -34,8 +35,7 @@ START, MOST = 180.0, 10
 def server_of(tracking_uri: str) -> str | None:
     """The address of MLflow's UI, without a login; None if it is not known."""
     if tracking_uri.startswith("http"):
-        scheme, _, rest = tracking_uri.partition("://")
-        return f"{scheme}://{rest.rsplit('@', 1)[-1]}"
+        return scrub_urls(tracking_uri).replace(f"{MARK}@", "").partition("?")[0]
     return None if tracking_uri.startswith("databricks") else f"http://{HOST}:{PORT}"
 
 
@@ -51,7 +51,8 @@ def where(tracking_uri: str, experiment_id: str | None) -> str:
         outside = "   (from outside the cluster: port-forward, see k8s/README.md)"
         return f"{link}{outside if _is_in_cluster(server) else ''}"
     known = tracking_uri in (os.environ.get("MLFLOW_TRACKING_URI"), f"sqlite:///{PROJECT / 'mlflow.db'}")
-    return f"{link}   (served by {'' if known else f'MLFLOW_TRACKING_URI={scrub(tracking_uri)} '}make ui)"
+    variable = "" if known else f"MLFLOW_TRACKING_URI={shlex.quote(scrub(tracking_uri))} "
+    return f"{link}   (served by {variable}make ui)"
 
 
 def _is_in_cluster(server: str) -> bool:
@@ -117,7 +118,7 @@ def main(
     port: Annotated[int, typer.Option(help="Where a database is served, on 127.0.0.1.")] = PORT,
 ) -> None:
     """Print the links to the sweeps' trials in MLflow and open the latest; serve the UI of a database until Ctrl-C."""
-    console = Console(highlight=False)
+    console = Terminal()
     try:
         uri = check_tracking_uri(tracking_uri)
         if uri == NONE:
@@ -137,7 +138,7 @@ def main(
             signal.signal(end, signal.default_int_handler)
         serve(uri, port, console)
     except (UserError, MirrorError) as error:
-        say(Console(stderr=True, highlight=False), f"ui: {error}", "red")
+        say(Terminal(stderr=True), f"ui: {error}", "red")
         raise typer.Exit(2) from None
 
 

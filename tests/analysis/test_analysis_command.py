@@ -31,6 +31,13 @@ def sweep(tmp_path, make_table):
     return records
 
 
+def test_an_error_neither_commands_the_terminal_nor_shows_a_password(run):
+    done = run("--records", "a\x1b[2J\udcff.csv")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+    assert "\x1b" not in done.stderr
+    assert "SECRET" not in run("--sweep", "a", "--tracking-uri", "sqlite:///none.db?password=SECRET").stderr
+
+
 @pytest.mark.slow
 def test_a_sweep_in_the_default_storage(run, sweep, tmp_path):
     done = run("--sweep", "demo")

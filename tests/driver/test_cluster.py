@@ -1,12 +1,17 @@
 """The resources of trials, where they run by default, the variables they get, and what a cluster must have."""
 
 import os
+import subprocess
+import sys
+from subprocess import PIPE
 
+import psutil
 import pytest
 import ray
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from rich.console import Console
+from support.commands import ROOT
 from support.sweep_requests import make_request
 
 from driver import UserError
@@ -105,6 +110,29 @@ def test_tune_sends_no_keys():
     """Tune passes these variables on in the runtime environment of each trial's process."""
     run.send_no_secrets()
     assert not {name for name in ENV_VARS_TO_PROPAGATE if SECRET_NAMES.search(name)}
+
+
+def test_an_address_with_a_login_travels_with_the_keys(monkeypatch):
+    """Ray's dashboard and log show the variables of the runtime environment."""
+    monkeypatch.delenv(IN_RAY_JOB, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://me:hidden@s3:9000")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3:9000")
+    assert runtime_env()["env_vars"].get("AWS_ENDPOINT_URL_S3") == "http://s3:9000"
+    assert "hidden" not in str(runtime_env())
+    assert secret_variables()["AWS_ENDPOINT_URL"] == "http://me:hidden@s3:9000"
+
+
+@pytest.mark.slow
+def test_arguments_with_a_password_are_hidden_from_other_users():
+    """`ps` and Ray's list of jobs show them."""
+    program = "from driver.ray import cluster; cluster._hide_arguments(); print(flush=True); input()"
+    arguments = ["--tracking-uri", "postgresql://u:SECRET-1@h/db?password=SECRET-2"]
+    with subprocess.Popen([sys.executable, "-c", program, *arguments], cwd=ROOT, stdin=PIPE, stdout=PIPE) as process:
+        assert "SECRET-1" in " ".join(psutil.Process(process.pid).cmdline())
+        process.stdout.readline()
+        shown = " ".join(psutil.Process(process.pid).cmdline()).strip()
+        process.kill()
+    assert shown.endswith("--tracking-uri postgresql://***@h/db?password=***")
 
 
 def test_inside_a_ray_job_the_driver_adds_no_environment(monkeypatch):

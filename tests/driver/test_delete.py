@@ -72,6 +72,14 @@ def test_each_sweep_is_listed_in_a_line(records, tmp_path):
     assert len(lines) == 3
 
 
+def test_names_in_a_manifest_are_shown_as_they_are(records):
+    """Neither markup nor what would command the terminal: one file ends no list and changes no screen."""
+    for name, space in {"a": "[/red]", "b": "\x1b[2J\x1b]0;owned\x07", "c": "[bold]:smile:[/bold]"}.items():
+        records.storage.write(f"{name}/sweep.json", json.dumps({"space": space}).encode())
+    lines = run("--list-sweeps").stdout.splitlines()
+    assert [line.split()[1] for line in lines[2:]] == ["[/red]", "␛[2J␛]0;owned", "[bold]:smile:[/bold]", "smoke"]
+
+
 def test_a_folder_without_the_name_of_a_sweep_is_left_out(records, tmp_path):
     (tmp_path / "sweeps/mine").rename(tmp_path / "sweeps/mine copy")
     make(records)

@@ -68,6 +68,32 @@ def test_an_error_that_would_repeat_is_raised_at_once(error, ray_init):
     assert [psutil.pid_exists(process.pid) for process in started] == [False]
 
 
+@pytest.mark.parametrize("existing", [None, "made by Ray"])
+def test_only_the_user_reads_the_token_of_local_sessions(existing, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    token = tmp_path / ".ray" / "auth_token"
+    if existing is not None:
+        token.parent.mkdir()
+        token.write_text(existing)
+        token.chmod(0o644)
+    start._make_token()
+    assert token.stat().st_mode & 0o777 == 0o600
+    text = token.read_text()
+    assert text == existing if existing else len(text) == 64
+    start._make_token()
+    assert token.read_text() == text
+    assert list(token.parent.iterdir()) == [token]
+
+
+def test_no_token_is_made_where_none_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    start._make_token()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_users_settings_stay(ray_init, monkeypatch):
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "7")
     _, settings = ray_init(None)

@@ -4,10 +4,13 @@ import io
 import shlex
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from driver.run_sweep import _show
-from driver.terminal import say
+from driver.terminal import Terminal, say
 from driver.upkeep.finish import Outcome
 from driver.view.progress import Progress
 
@@ -68,3 +71,21 @@ def test_a_path_in_a_message_stays_whole_and_brackets_are_no_markup(printed, ter
     message = f"set aside {path}: not a record of this sweep"
     lines = printed(lambda console: say(console, message, "yellow"))
     assert lines == (["set aside", f"{path}:", "not a record of this sweep"] if terminal else [message])
+
+
+@pytest.mark.parametrize("color", [None, "truecolor"])
+def test_only_rich_commands_the_terminal(color, terminal):
+    """In a message, a table, the progress view and a status; a password in an address is not shown either."""
+    console = Terminal(file=io.StringIO(), width=80, force_terminal=terminal, color_system=color)
+    plain = Terminal(file=io.StringIO(), width=80, force_terminal=terminal, color_system=color)
+    for shown, hostile in ((console, "\x1b]0;owned\x07\x9b2J\udcff"), (plain, "abcdefghijklmn")):
+        table = Table(f"a {hostile}")
+        table.add_row(hostile)
+        say(shown, f"no data: {hostile}", "red", place=f"http://me:SECRET@host/{hostile}?token=SECRET")
+        shown.print(table, Text(hostile, "bold"), hostile)
+        with Live(Group(Text(hostile), table), console=shown, transient=True):
+            pass
+    text = console.file.getvalue()
+    assert text.count("\x1b") == plain.file.getvalue().count("\x1b")
+    assert text.count("\x07") + text.count("\x9b") + text.count("\udcff") + text.count("SECRET") == 0
+    assert "␛]0;owned�2J�" in text

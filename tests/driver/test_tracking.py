@@ -83,7 +83,10 @@ UI = f"http://127.0.0.1:5000/{LINK}   (served by "
     [
         (f"sqlite:///{PROJECT}/mlflow.db", {}, f"{UI}make ui)"),
         ("sqlite:////data/a.db", {}, f"{UI}MLFLOW_TRACKING_URI=sqlite:////data/a.db make ui)"),
-        ("postgresql://me:pw@db/x", {}, f"{UI}MLFLOW_TRACKING_URI=postgresql://***@db/x make ui)"),
+        ("postgresql://me:pw@db/x", {}, f"{UI}MLFLOW_TRACKING_URI='postgresql://***@db/x' make ui)"),
+        ("sqlite:////a b;id $(id)/x.db", {}, f"{UI}MLFLOW_TRACKING_URI='sqlite:////a b;id $(id)/x.db' make ui)"),
+        ("http://host:80/m?token=pw", {}, f"http://host:80/m/{LINK}"),
+        ("http://token@host:80/a@b", {}, f"http://host:80/a@b/{LINK}"),
         ("postgresql://me:pw@db/x", {"MLFLOW_TRACKING_URI": "postgresql://me:pw@db/x"}, f"{UI}make ui)"),
         ("http://me:pw@host:8080", {}, f"http://host:8080/{LINK}"),
         ("https://host/mlflow/", {}, f"https://host/mlflow/{LINK}"),

@@ -14,6 +14,7 @@ import torch
 import typer
 
 from records.columns import SPLITS
+from records.secrets import show
 from records.storage import DEFAULT, default_location
 from trainables.core.config import parse_settings
 from trainables.core.errors import ConfigurationError
@@ -65,10 +66,10 @@ def check(
         dataset.check()
         splits = load(recipe, options, config.severity, config.data_seed)
     except ConfigurationError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        show(f"{name}: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     for line in describe(dataset, splits):
-        print(line)
+        show(line)
     panel = sample_panel(dataset, splits, f"{name}: images at severity {severity:g}")
     # The picture goes into the folder of the sweeps; if they are in a bucket, into sweeps/, which Git ignores.
     storage = default_location()
@@ -78,14 +79,14 @@ def check(
             path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(panel)
     except OSError as error:
-        print(f"cannot write {path}: {error.strerror}; give --out FILE.png", file=sys.stderr)
+        show(f"cannot write {path}: {error.strerror}; give --out FILE.png", file=sys.stderr)
         raise typer.Exit(2) from None
-    print(f"Some images, masks in green: {path}")
+    show(f"Some images, masks in green: {path}")
     if isinstance(dataset, OwnImages):
         sets = [f"root={root}"] * (root is not None) + (assignments or []) + ["severity=1"] * (not dataset.knows_cues)
         arguments = [part for assignment in sets for part in ("--set", assignment)]
         command = ["python", "sweep.py", "--dataset", name, "--space", "own_data", *arguments, "--dry-run"]
-        print(f"The data can be used. Next: {shlex.join(command)}")
+        show(f"The data can be used. Next: {shlex.join(command)}")
 
 
 def describe(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:

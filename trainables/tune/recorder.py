@@ -86,7 +86,8 @@ class Recorder:
 def failure(error: BaseException) -> dict[str, Any]:
     """Status and error columns of a trial that did not complete: the error and the end of its traceback, scrubbed."""
     status = "diverged" if isinstance(error, DivergedError) else "failed"
-    text = f"{type(error).__name__}: {error}"
+    # Scrubbed before it is cut, which could leave a part of a secret.
+    text = scrub(f"{type(error).__name__}: {error}")
     if status == "failed":
-        text = f"{text[:1000]}\n{''.join(traceback.format_exception(error))[-TRACEBACK_TAIL:]}"
-    return {"status": status, "error": scrub(text)}
+        text = f"{text[:1000]}\n{scrub(''.join(traceback.format_exception(error)))[-TRACEBACK_TAIL:]}"
+    return {"status": status, "error": text}

@@ -1,5 +1,9 @@
 """Means of methods and strengths, and the ranking of methods, against pandas; the best in bold in every format."""
 
+import csv
+import io
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -8,7 +12,7 @@ from analysis.report.render import environment_for
 from analysis.sections.methods import ranking
 from analysis.sections.ranking import SECTION
 from analysis.sections.strengths import SECTION as STRENGTHS
-from analysis.sections.table import to_csv, to_latex
+from analysis.sections.table import Table, decimals, intervals, to_csv, to_latex, words
 
 OUTCOME, SCORE = "test_ood.auc", "test_ood.iou.integrated_gradients"
 
@@ -26,6 +30,16 @@ def table(make_table):
 @pytest.fixture(scope="module")
 def result(table):
     return analysis.analyse(table, replicates=100)
+
+
+def test_text_in_a_csv_is_no_formula_and_numbers_are_unchanged():
+    columns = (words("name", "name"), decimals("value", "value"), intervals())
+    hostile = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a\rb", "a=b"]
+    rows = [SimpleNamespace(name=name, value=-0.5, ci_low=-1.0, ci_high=-0.25) for name in hostile]
+    expected = ["'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\t=1", "' =1", "a b", "a=b"]
+    lines = list(csv.reader(io.StringIO(to_csv(Table("t", "", "", columns, rows)), newline="")))
+    assert [name for name, _, _ in lines[1:]] == expected
+    assert {tuple(rest) for _, *rest in lines[1:]} == {("-0.5", "-1.0 -0.25")}
 
 
 def test_methods_are_ranked_by_their_mean_at_the_largest_severity(result, table):

@@ -6,7 +6,6 @@ May be repeated; waits for the S3 server.
 """
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -70,7 +69,11 @@ def main() -> None:
     if "--bucket-only" in sys.argv:
         return
     database = os.environ["MLFLOW_BACKEND_STORE_URI"]
-    subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", database], check=True)
+    # Takes seconds, and a bucket needs no MLflow.
+    from mlflow.db import upgrade
+
+    # In this process: the arguments of another one would show the password.
+    upgrade.callback(database)
     prepare_login(database)
 
 
