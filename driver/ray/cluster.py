@@ -152,12 +152,12 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
 
 def _hide_arguments() -> None:
     """Remove credentials from this process's arguments, which `ps` and Ray's dashboard show to others."""
-    from ray._raylet import setproctitle
+    import ray
 
     arguments = psutil.Process().cmdline()
     clean = list(map(scrub, arguments))
     if clean != arguments:
-        setproctitle(" ".join(clean))
+        ray._raylet.setproctitle(" ".join(clean))
 
 
 def local_slots(concurrency: int | None, resources: TrialResources) -> int:
