@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
+from analysis.trials.table_file import read_table
 from trainables.datasets.digits_on_photos import DigitsOnPhotos
 
 SPLIT, SCORE = "test_ood", "iou.integrated_gradients"
@@ -28,7 +29,7 @@ def brightness(trial: pd.Series) -> np.ndarray:
 
 if __name__ == "__main__":
     sweep, rows = Path(sys.argv[1]), []
-    trials = pd.read_parquet(sweep / "trials.parquet").query("dataset == 'digits_on_photos' and severity > 0")
+    trials = read_table(sweep / "trials.parquet").query("dataset == 'digits_on_photos' and severity > 0")
     for _, same in trials.groupby(["severity", "data_seed"]):
         grey_values = brightness(same.iloc[0])
         for key, method in zip(same["trial_key"], same["method"], strict=True):

@@ -23,6 +23,7 @@ from analysis.sections.choices import MASKED, RULES, UNKNOWABLE, selection_regre
 from analysis.sections.drawing import in_order
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.replicated import Estimate
+from analysis.trials.table_file import read_table
 from analysis.trials.trials import Primary
 from docs.markdown import table
 from records import columns
@@ -75,7 +76,7 @@ def _report(study: str) -> Report:
 @cache
 def trials_of(study: str) -> pd.DataFrame:
     """The completed trials of a study."""
-    return pd.read_parquet(RESULTS / study / "trials.parquet").query("status == 'completed'")
+    return read_table(RESULTS / study / "trials.parquet").query("status == 'completed'")
 
 
 def dataset_name(name: Any) -> str:

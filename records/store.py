@@ -199,6 +199,10 @@ def as_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     rows = list(records)
     names = columns.ordered({name for row in rows for name in row})
     table = pd.DataFrame({name: [row.get(name) for row in rows] for name in names}, columns=names)
+    for name in names:
+        # A column of a table has one type, but records may differ, and whole numbers may be too large for it.
+        if table[name].dtype == object and pd.api.types.infer_dtype(table[name]) not in ("boolean", "empty"):
+            table[name] = table[name].map(str, na_action="ignore")
     order = ("dataset", "severity", "method", "strength", "data_seed", "seed", "trial_key")
     by = [name for name in order if name in names]
     return table.sort_values(by, ignore_index=True) if by else table

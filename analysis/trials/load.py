@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.numbers import count
 from analysis.trials.exclusions import trials_from_table
+from analysis.trials.table_file import read_table
 from analysis.trials.trials import Trials
 from records import StorageError, SweepRecords, open_storage
 from records.manifest import parse_manifest
@@ -66,16 +67,7 @@ def load_file(path: str | Path) -> Trials:
         AnalysisError: the file or the sweep.json cannot be read or analysed.
     """
     path = Path(path)
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".parquet"):
-        raise AnalysisError(f"cannot read {str(path)!r}: its name must end in .csv or .parquet")
-    if not path.is_file():
-        raise AnalysisError(f"cannot read {str(path)!r}: there is no such file")
-    try:
-        table = pd.read_csv(path, low_memory=False) if kind == ".csv" else pd.read_parquet(path)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AnalysisError(f"cannot read {str(path)!r}: not a {kind} table ({reason}); write it again") from error
+    table = read_table(path)
     beside = path.with_name("sweep.json")
     try:
         manifest = parse_manifest(beside.read_bytes(), str(beside)) if beside.is_file() else None

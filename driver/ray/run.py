@@ -225,7 +225,7 @@ class ProgressCallback(tune.Callback):
         records, host = self.recorder.records, record.get("host")
         if not isinstance(records.storage, FolderStorage) or host == platform.node():
             return
-        if records.read(record["trial_key"]) is None:
+        if records.storage.read(f"{records.name}/records/{record['trial_key']}.json") is None:
             raise StorageError(
                 f"the record of trial {record['trial_key']} from node {host} is not in {records.location!r}; "
                 f"{SHARE_STORAGE}"

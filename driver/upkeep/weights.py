@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from operator import itemgetter
 
 from analysis.numbers import count
@@ -32,8 +33,10 @@ class BestWeights:
 
     def add(self, trial_key: str) -> None:
         """Compare a new trial, and delete the weights that are not the best."""
-        if (record := self._records.read(trial_key)) is not None:
-            self._compare(record)
+        # The next load sets a damaged record aside.
+        with suppress(ValueError):
+            if (record := self._records.read(trial_key)) is not None:
+                self._compare(record)
 
     def _compare(self, record: Record) -> None:
         if record["status"] != "completed":

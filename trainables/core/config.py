@@ -185,7 +185,7 @@ def settings_of(record: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
         if column == columns.SEARCHER or value is None or value != value:
             continue
         name = column.removeprefix(columns.HYPERPARAMETER_PREFIX)
-        settings[name] = tuple(value.split()) if name in ("attributions", "metrics") else value
+        settings[name] = tuple(str(value).split()) if name in ("attributions", "metrics") else value
     return settings
 
 
