@@ -181,6 +181,11 @@ def sweep(
 
         options = {**context.params, "address": address or default_address(SUBMITTED)}
         request = Request(**{field.name: options[field.name] for field in fields(Request)})
+        if status:
+            from driver.view.status import show_status
+
+            show_status(request, console)
+            return
         with console.status("Loading torch and Ray"):
             # Only after the request is checked.
             from driver.run_sweep import run_sweep

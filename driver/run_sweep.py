@@ -13,7 +13,7 @@ from rich.console import Console
 from analysis.numbers import count, listed
 from driver import user_errors
 from driver.plan.make_plan import check_data, make_plan
-from driver.plan.notes import declared_note, others_note, seeds_note, unreadable_note
+from driver.plan.notes import declared_note, others_note, seeds_note
 from driver.plan.plan import Plan, declare, declared_plan, declared_space, open_records
 from driver.plan.study import load_best_settings
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect, local_slots
@@ -31,8 +31,8 @@ from driver.view.dry_run import show_plan
 from driver.view.log import SweepLog
 from driver.view.mlflow_ui import where
 from driver.view.progress import Progress
-from driver.view.status import show_status
-from records import Manifest, StorageError, SweepRecords, columns, open_storage
+from driver.view.status import unreadable_note
+from records import Manifest, StorageError, SweepRecords, columns
 from records.mirror_names import telling_apart
 from records.store import LoadedRecords, Record
 from trainables import Recorder
@@ -47,17 +47,10 @@ MLFLOW_PATIENCE = 300.0
 
 @user_errors(StorageError)
 def run_sweep(request: Request, console: Console) -> Outcome | None:
-    """Carry out a command; return None for --status and --dry-run.
+    """Carry out a command; return None for --dry-run.
 
     A KeyboardInterrupt after a signal says how many trials are done and how to go on.
     """
-    if request.status:
-        # Needs neither the data nor permission to write.
-        records = SweepRecords(open_storage(request.storage), request.sweep)
-        check_not_deleted(records)
-        show_status(console, records, request.tracking, request.storage_option)
-        return None
-
     # Plan: nothing is written yet.
     records = open_records(request.storage, request.sweep, request.fresh)
     check_not_deleted(records)

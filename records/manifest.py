@@ -1,6 +1,7 @@
 """sweep.json: what a sweep declared before its first trial, and the commands that ran since."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any
@@ -81,6 +82,12 @@ class Manifest:
             raise ValueError(f"bad comparisons {[*self.comparisons]}: give some of {', '.join(columns.COMPARISONS)}")
         in_order = tuple(name for name in columns.COMPARISONS if name in self.comparisons)
         object.__setattr__(self, "comparisons", in_order)
+
+    def latest_command(self) -> tuple[str | None, bool]:
+        """The latest command that trained, without its --max-trials, and whether it had one that left out trials."""
+        latest = self.commands[-1] if self.commands else ""
+        whole = re.sub(r" --max-trials \d+", "", latest)
+        return whole or None, whole != latest
 
     def to_json(self) -> str:
         entries = asdict(self)

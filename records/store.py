@@ -5,7 +5,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -95,16 +95,21 @@ class SweepRecords:
 
     def load(self) -> LoadedRecords:
         """All records, ordered by trial key; damaged and foreign files are listed, not fatal."""
-        loaded = LoadedRecords([])
+        rejected: dict[str, str] = {}
+        return LoadedRecords(list(self.each(rejected)), rejected)
+
+    def each(self, rejected: dict[str, str]) -> Iterator[Record]:
+        """The records that `load` gives, one by one, without keeping them; adds the others' reasons to `rejected`."""
         paths = self.storage.names(f"{self.name}/records/")
         for start in range(0, len(paths), SLICE):
             for path, data in self.storage.read_many(paths[start : start + SLICE]).items():
                 try:
-                    if (record := self._parse(data, path)) is not None:
-                        loaded.records.append(record)
+                    record = self._parse(data, path)
                 except ValueError as error:
-                    loaded.rejected[path] = str(error)
-        return loaded
+                    rejected[path] = str(error)
+                else:
+                    if record is not None:
+                        yield record
 
     def set_aside(self, rejected: Mapping[str, str]) -> dict[str, str]:
         """Move the files that `load` rejected from records/ to set_aside/; return their new names with the reasons.

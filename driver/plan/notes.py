@@ -1,6 +1,6 @@
 """Notes on a plan before it runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from analysis.numbers import count, listed
 from analysis.trials.fixed import other_setting
@@ -45,15 +45,6 @@ def declared_note(plan: Plan, manifest: Manifest) -> str | None:
         f"This sweep was declared with {listed(parts)}; the report keeps that. To use what this command declares, "
         "choose another --name, or --fresh."
     )
-
-
-def unreadable_note(rejected: Mapping[str, str]) -> str | None:
-    """Which files cannot be read as records; None if all can."""
-    if not rejected:
-        return None
-    reasons = "; ".join(f"{path}: {reason}" for path, reason in rejected.items())
-    files = count(len(rejected), "file is not a readable record", "files are not readable records")
-    return f"{files} ({reasons}). A run moves them to set_aside/ and repeats their trials"
 
 
 def others_note(plan: Plan, records: Sequence[Record]) -> str | None:

@@ -1,6 +1,5 @@
 """The plan of a sweep: its trials, the queue that hands them out, and what sweep.json declares."""
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -150,7 +149,7 @@ def declared_plan(manifest: Manifest) -> DeclaredPlan:
     """The plan of the sweep with this sweep.json."""
     name = str(manifest.space)
     space = SPACES[name]() if name in SPACES else Space(name, "", ())
-    _, cut = latest_command(manifest)
+    _, cut = manifest.latest_command()
     return DeclaredPlan(declared_space(space, manifest), {}, cut=cut, manifest=manifest)
 
 
@@ -216,10 +215,3 @@ def declare(records: SweepRecords, plan: Plan, command: str, others: int = 0, ke
     )
     records.write_manifest(declared)
     return earlier is None or declared.to_json() != earlier.to_json()
-
-
-def latest_command(manifest: Manifest) -> tuple[str | None, bool]:
-    """The latest command that trained, without its --max-trials, and whether it had one that left out trials."""
-    latest = manifest.commands[-1] if manifest.commands else ""
-    whole = re.sub(r" --max-trials \d+", "", latest)
-    return whole or None, whole != latest

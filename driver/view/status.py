@@ -2,32 +2,36 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
 from analysis.numbers import count
 from driver import user_errors
-from driver.plan.notes import unreadable_note
-from driver.plan.plan import latest_command
+from driver.request import Request
 from driver.terminal import say
-from driver.upkeep.delete import no_sweep
+from driver.upkeep.delete import check_not_deleted, no_sweep
 from driver.upkeep.lease import expired, read_lease
 from driver.upkeep.tracking import NONE, experiment_of
 from driver.view.mlflow_ui import where
 from driver.view.progress import clock
-from records import Manifest, SweepRecords, columns
+from records import Manifest, StorageError, SweepRecords, columns, open_storage
 from records.mirror import Experiment, MirrorError, has_run
 from records.secrets import scrub
 from records.store import Record
 
 
-def show_status(console: Console, records: SweepRecords, tracking_uri: str, storage_option: str) -> None:
+@user_errors(StorageError)
+def show_status(request: Request, console: Console) -> None:
     """Print the progress of a sweep, from its records and its driver's lease, and where its results are.
 
-    Commands in it end with `storage_option`. Raises UserError if there is no such sweep.
+    Needs neither the data nor permission to write, and neither torch nor Ray, which take seconds to load. Raises
+    UserError if there is no such sweep.
     """
+    records = SweepRecords(open_storage(request.storage), request.sweep)
+    check_not_deleted(records)
+    tracking_uri, storage_option = request.tracking, request.storage_option
     with user_errors(ValueError):
         manifest = records.manifest()
     lease = read_lease(records)
@@ -39,42 +43,50 @@ def show_status(console: Console, records: SweepRecords, tracking_uri: str, stor
         stopped = f"was started by {holder} and has no finished trial yet. Repeat the command to start it"
         say(console, f"Sweep {records.name} {stopped if expired(lease) else f'is being started by {holder}'}")
         return
-    loaded = records.load()
-    existing, planned = loaded.records, manifest.planned_trials or 0
-    statuses = Counter(record["status"] for record in existing)
+    # Of each record only what is counted, as all of them may take more memory than there is.
+    statuses, reasons = Counter[str](), Counter[str]()
+    rejected: dict[str, str] = {}
+    last = oldest = None
+    behind = 0
+    for record in records.each(rejected):
+        statuses[record["status"]] += 1
+        if record.get("error"):
+            reasons[_reason(record)] += 1
+            last = max(last or record, record, key=_started)
+        if record.get("mlflow_run_id"):
+            oldest = min(oldest or record, record, key=_started)
+        else:
+            behind += 1
+    done, planned = statuses.total(), manifest.planned_trials or 0
     lines = [
         f"Sweep {records.name} in {records.storage.location}, space {manifest.space}",
-        f"{len(existing):,} of {count(planned, 'trial')} done: "
+        f"{done:,} of {count(planned, 'trial')} done: "
         + ", ".join(f"{statuses[status]} {status}" for status in columns.STATUSES),
     ]
     if lease is not None and not expired(lease):
         lines += _running(lease)
     else:
-        lines.append(_how_to_continue(manifest, len(existing), statuses["failed"], planned, storage_option))
-    with_error = [record for record in existing if record.get("error")]
-    reasons = {record["trial_key"]: str(record["error"]).splitlines()[0] for record in with_error}
-    lines += [f"  {number} x {reason}" for reason, number in Counter(reasons.values()).most_common(5)]
-    if with_error:
-        last = max(with_error, key=lambda record: record.get("started_at") or "")
-        key, trial = last["trial_key"], f"{last['method']} on {last['dataset']}"
-        lines.append(f"Last error, trial {key} ({trial}): {reasons[key]}")
-    behind = sum(not record.get("mlflow_run_id") for record in existing)
+        lines.append(_how_to_continue(manifest, done, statuses["failed"], planned, storage_option))
+    lines += [f"  {number} x {reason}" for reason, number in reasons.most_common(5)]
+    if last is not None:
+        trial = f"{last['trial_key']} ({last['method']} on {last['dataset']})"
+        lines.append(f"Last error, trial {trial}: {_reason(last)}")
     experiment_id = experiment_of(tracking_uri, records.name)
-    mirrored = experiment_id is not None and _is_mirrored(existing, Experiment(tracking_uri, experiment_id, ""))
+    mirrored = experiment_id is not None and _is_mirrored(oldest, Experiment(tracking_uri, experiment_id, ""))
     if behind:
         lines.append(f"{count(behind, 'trial is', 'trials are')} not in MLflow yet")
-    elif existing and tracking_uri != NONE and not mirrored:
+    elif done and tracking_uri != NONE and not mirrored:
         other = f"The trials were mirrored into another MLflow than {scrub(tracking_uri)}, or it cannot be reached"
         lines.append(f"{other}; --tracking-uri names theirs, --sync brings this one up to date")
-    elif existing:
+    elif done:
         lines.append("MLflow is up to date")
-    lines += filter(None, [unreadable_note(loaded.rejected)])
+    lines += filter(None, [unreadable_note(rejected)])
     for line in lines:
         say(console, line)
     report = f"{records.name}/report/report.html"
     if report in records.storage.names(f"{records.name}/report/"):
         say(console, "Report     ", place=f"{records.storage.location}/{report}")
-    elif existing and manifest.search is None:
+    elif done and manifest.search is None:
         say(console, "A report on these trials: ", place=f"python -m analysis --sweep {records.name}{storage_option}")
     # A link into an MLflow without these trials would lead nowhere.
     if mirrored or (tracking_uri == NONE and behind):
@@ -92,7 +104,7 @@ def _running(lease: dict[str, Any]) -> list[str]:
 
 
 def _how_to_continue(manifest: Manifest, done: int, failed: int, planned: int, storage_option: str) -> str:
-    whole, cut = latest_command(manifest)
+    whole, cut = manifest.latest_command()
     command = f": {manifest.commands[-1]}{storage_option}" if whole else ""
     if not done:
         return f"Planned, and not running; no trial has finished yet. Repeat the command to start{command}"
@@ -105,10 +117,25 @@ def _how_to_continue(manifest: Manifest, done: int, failed: int, planned: int, s
     return "Finished"
 
 
-def _is_mirrored(existing: Sequence[Record], experiment: Experiment) -> bool:
-    """Whether the experiment has the run that the oldest record names."""
-    with_run = [record for record in existing if record.get("mlflow_run_id")]
-    oldest = min(with_run, key=lambda record: record.get("started_at") or "", default=None)
+def unreadable_note(rejected: Mapping[str, str]) -> str | None:
+    """Which files cannot be read as records; None if all can."""
+    if not rejected:
+        return None
+    reasons = "; ".join(f"{path}: {reason}" for path, reason in rejected.items())
+    files = count(len(rejected), "file is not a readable record", "files are not readable records")
+    return f"{files} ({reasons}). A run moves them to set_aside/ and repeats their trials"
+
+
+def _reason(record: Record) -> str:
+    return str(record["error"]).splitlines()[0]
+
+
+def _started(record: Record) -> str:
+    return record.get("started_at") or ""
+
+
+def _is_mirrored(oldest: Record | None, experiment: Experiment) -> bool:
+    """Whether the experiment has the run that the oldest record with one names."""
     try:
         return oldest is None or has_run(experiment, oldest)
     except MirrorError:

@@ -17,6 +17,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import sweep
+from records import Manifest, SweepRecords, open_storage
 from search_spaces import SPACES
 
 # Commands, by a part of their message. Values of settings have tests in tests/trainables, storages in tests/records.
@@ -193,7 +194,8 @@ def test_list_spaces(tmp_path):
 def test_help_lists_and_wrong_options_load_neither_torch_nor_ray(tmp_path):
     """They take a fraction of a second; torch and Ray take several."""
     quick = [next(command for command in WRONG.values() if part in command) for part in QUICK]
-    commands = [["--help"], ["--list-spaces"], *map(shlex.split, quick)]
+    SweepRecords(open_storage(tmp_path / "sweeps"), "smoke").write_manifest(Manifest(space="smoke"))
+    commands = [["--help"], ["--list-spaces"], ["--list-sweeps"], ["--status"], *map(shlex.split, quick)]
     program = f"""
 import sys
 from typer.testing import CliRunner
@@ -204,7 +206,7 @@ print(codes, [name for name in ("torch", "ray") if name in sys.modules])
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f"{[0, 0] + [2] * len(QUICK)} []"
+    assert done.stdout.strip() == f"{[0] * 4 + [2] * len(QUICK)} []"
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from driver.run_sweep import _show, run_sweep
 from driver.upkeep import summary
 from driver.upkeep.finish import Outcome
 from driver.view.progress import Progress
+from driver.view.status import show_status
 from records import SweepRecords, columns
 from records.storage import FolderStorage
 from records.store import WEIGHTS
@@ -33,8 +34,12 @@ def request(storage, **options):
 def run(storage, **options):
     """What the command prints."""
     out = io.StringIO()
-    run_sweep(request(storage, **options), Console(file=out, width=400))
+    carry_out(request(storage, **options), Console(file=out, width=400))
     return out.getvalue()
+
+
+def carry_out(request, console):
+    return (show_status if request.status else run_sweep)(request, console)
 
 
 def interrupt(*_, **__):
@@ -76,7 +81,7 @@ def one_to_run(done, untrained):
 def test_each_record_is_read_once(mode, done, monkeypatch):
     reads, read = Counter(), FolderStorage.read
     monkeypatch.setattr(FolderStorage, "read", lambda self, name: reads.update([name]) or read(self, name))
-    outcome = run_sweep(request(done.storage.location, **mode), Console(quiet=True))
+    outcome = carry_out(request(done.storage.location, **mode), Console(quiet=True))
     if not mode.get("status"):
         assert (outcome.diverged, outcome.completed, outcome.report) == (3, 0, None)
     assert [n for name, n in reads.items() if "/records/" in name] == [1, 1, 1]
