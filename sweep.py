@@ -184,7 +184,7 @@ def sweep(
         if status:
             from driver.view.status import show_status
 
-            show_status(request, console)
+            show_status(console, request.storage, request.sweep, request.tracking, request.storage_option)
             return
         with console.status("Loading torch and Ray"):
             # Only after the request is checked.

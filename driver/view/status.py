@@ -9,7 +9,6 @@ from rich.console import Console
 
 from analysis.numbers import count
 from driver import user_errors
-from driver.request import Request
 from driver.terminal import say
 from driver.upkeep.delete import check_not_deleted, no_sweep
 from driver.upkeep.lease import expired, read_lease
@@ -23,15 +22,14 @@ from records.store import Record
 
 
 @user_errors(StorageError)
-def show_status(request: Request, console: Console) -> None:
+def show_status(console: Console, storage: str, sweep: str, tracking_uri: str, storage_option: str) -> None:
     """Print the progress of a sweep, from its records and its driver's lease, and where its results are.
 
-    Needs neither the data nor permission to write, and neither torch nor Ray, which take seconds to load. Raises
-    UserError if there is no such sweep.
+    Needs neither the data nor permission to write, and neither torch nor Ray, which take seconds to load. Commands in
+    it end with `storage_option`. Raises UserError if there is no such sweep.
     """
-    records = SweepRecords(open_storage(request.storage), request.sweep)
+    records = SweepRecords(open_storage(storage), sweep)
     check_not_deleted(records)
-    tracking_uri, storage_option = request.tracking, request.storage_option
     with user_errors(ValueError):
         manifest = records.manifest()
     lease = read_lease(records)

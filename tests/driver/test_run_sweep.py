@@ -39,7 +39,9 @@ def run(storage, **options):
 
 
 def carry_out(request, console):
-    return (show_status if request.status else run_sweep)(request, console)
+    if not request.status:
+        return run_sweep(request, console)
+    return show_status(console, request.storage, request.sweep, request.tracking, request.storage_option)
 
 
 def interrupt(*_, **__):

@@ -5,7 +5,6 @@ import tracemalloc
 
 import pytest
 from rich.console import Console
-from support.sweep_requests import make_request
 
 from driver.view.status import show_status
 from records import Manifest, SweepRecords, columns, open_storage, store
@@ -22,7 +21,7 @@ def record(number, status="completed", **more):
 
 def status(records):
     out = io.StringIO()
-    show_status(make_request(records.storage.location, name=records.name), Console(file=out, width=400))
+    show_status(Console(file=out, width=400), records.storage.location, records.name, "none", "")
     return out.getvalue()
 
 
