@@ -44,7 +44,8 @@ def show_status(console: Console, storage: str, sweep: str, tracking_uri: str, s
     # Of each record only what is counted, as all of them may take more memory than there is.
     statuses, reasons = Counter[str](), Counter[str]()
     rejected: dict[str, str] = {}
-    last = oldest = None
+    last: Record | None = None
+    oldest: Record | None = None
     behind = 0
     for record in records.each(rejected):
         statuses[record["status"]] += 1
