@@ -1,7 +1,6 @@
 """The story of a sweep: plan, lease, run, mirror, finish."""
 
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,7 +16,7 @@ from driver.plan.notes import declared_note, others_note, seeds_note
 from driver.plan.plan import Plan, declare, declared_plan, declared_space, open_records
 from driver.plan.study import load_best_settings
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect, local_slots
-from driver.ray.run import run_trials, scratch_folder
+from driver.ray.run import remove_scratch, run_trials
 from driver.request import Request
 from driver.terminal import say
 from driver.upkeep.delete import check_not_deleted, no_sweep
@@ -71,14 +70,16 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     progress = Progress(console, plan.planned)
     # Kubernetes restarts a Ray job whose cluster was lost; the job then meets its own lease.
     patience = SECONDS + RENEW_EVERY if IN_RAY_JOB in os.environ else 0.0
-    with Stop(progress.announce_stop) as stop, Lease(records, progress.facts, stop.give_up, patience):
-        # A killed driver leaves its scratch folder.
-        shutil.rmtree(scratch_folder(records.storage.location, records.name), ignore_errors=True)
+    with Stop(progress.announce_stop) as stop, Lease(records, progress.facts, stop.give_up, patience) as lease:
+        for note in lease.notes:
+            say(console, note, "yellow")
+        records = lease.fence()
+        remove_scratch(records.storage.location, records.name)
         loaded = _load(records, console)
         progress.already_done = plan.planned if request.sync else plan.planned - len(plan.pending(loaded.records))
         log = SweepLog(records)
         try:
-            outcome = _run_and_finish(request, plan, records, loaded, progress, log, stop)
+            outcome = _run_and_finish(request, plan, records, loaded, progress, log, stop, lease)
             log.event("end", answer=outcome.answer)
         except KeyboardInterrupt:
             again = f"Repeat the command{f' with --name {records.name} in place of --fresh' if request.fresh else ''}"
@@ -131,6 +132,7 @@ def _run_and_finish(
     progress: Progress,
     log: SweepLog,
     stop: Stop,
+    lease: Lease,
 ) -> Outcome:
     console = progress.console
     pending = [] if request.sync else plan.pending(loaded.records)
@@ -156,7 +158,7 @@ def _run_and_finish(
     mirror = None
     if request.tracking != NONE:
         with console.status("Opening MLflow"):
-            mirror = _mirror(request, plan, records, loaded.records, console)
+            mirror = _mirror(request, plan, records, loaded.records, console, lease)
     stop.check()
 
     followers: list[Callable[[str], object]] = [] if mirror is None else [mirror.add]
@@ -198,6 +200,8 @@ def _run_and_finish(
         behind = False
         if mirror is not None:
             behind = mirror.finish(loaded.records, MLFLOW_PATIENCE if IN_RAY_JOB in os.environ else AT_END)
+            # The sweep may have been lost meanwhile.
+            stop.check()
             if request.keep_weights == "best" or request.sync:
                 # The best trials are known only now.
                 mirror.add_weights()
@@ -209,7 +213,9 @@ def _run_and_finish(
     return finish(records, plan, loaded=loaded, experiment=experiment, changed=changed, console=console)
 
 
-def _mirror(request: Request, plan: Plan, records: SweepRecords, existing: list[Record], console: Console) -> Mirror:
+def _mirror(
+    request: Request, plan: Plan, records: SweepRecords, existing: list[Record], console: Console, lease: Lease
+) -> Mirror:
     primary = plan.space.primary
     trials = chain((config.columns() for config in plan.trials.values()), existing)
     open_ = partial(
@@ -218,9 +224,10 @@ def _mirror(request: Request, plan: Plan, records: SweepRecords, existing: list[
         records.name,
         scores=(primary.outcome, primary.column, columns.performance("test_id", "auc")),
         named_by=telling_apart(trials, map(columns.setting, plan.tuned())),
+        check=lease.check,
     )
     weights, rest = request.keep_weights == "all", MIRROR_REST if request.address == "local" else 0.0
-    return Mirror(open_, records, existing, console, weights=weights, rest=rest)
+    return Mirror(open_, records, existing, console, weights=weights, rest=rest, took_over=lease.took_over)
 
 
 def _note(console: Console, *notes: str | None) -> None:

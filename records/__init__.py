@@ -2,6 +2,7 @@
 
     columns.py          the table of a record's columns: names, roles, kinds and labels
     storage.py          opens a folder or s3://bucket/prefix: storage_interface.py, folder_storage.py, s3_storage.py
+    fence.py            keeps a driver that has lost its sweep from writing
     manifest.py         sweep.json: what a sweep declared
     parsing.py          parses its JSON files and checks records: a damaged file is one line
     store.py            the records of one sweep: <storage>/<sweep>/records/<trial_key>.json and trials.parquet

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -96,6 +97,22 @@ class FolderStorage(Storage):
                             modified = datetime.fromtimestamp(stat.st_mtime, UTC)
                             files[f"{inside}/{name}".removeprefix("/")] = File(stat.st_size, modified)
         return dict(sorted(files.items()))
+
+    def times(self, name: str) -> tuple[datetime, datetime] | None:
+        path = self.root / name
+        with _explained("read", path):
+            try:
+                written = path.stat().st_mtime
+            except FileNotFoundError:
+                return None
+        try:
+            # On a shared file system this is the server's clock.
+            with _part(path, b"") as part:
+                now = part.stat().st_mtime
+        except OSError:
+            # Whoever may not write here can still ask for the status.
+            now = time.time()
+        return datetime.fromtimestamp(written, UTC), datetime.fromtimestamp(now, UTC)
 
     def delete_many(self, names: Iterable[str]) -> None:
         folders: set[Path] = set()

@@ -6,13 +6,15 @@ Every public function raises MirrorError if MLflow cannot be reached or refuses,
 import json
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from records import columns
+from records.fence import Check, LostError
 from records.mirror_names import KEY, PLACES, TRIALS_VIEW, is_plotted, metric, pack, run_name, views
 from records.mlflow_client import MirrorError as MirrorError
 from records.mlflow_client import RefusedError as RefusedError
@@ -38,6 +40,8 @@ class Experiment:
     parent_run_id: str
     named_by: tuple[str, ...] = (KEY,)
     """Columns in the names of the trials' runs, from `mirror_names.telling_apart`."""
+    check: Check | None = field(default=None, compare=False)
+    """Called before each write; raises LostError if another driver has taken the sweep over."""
 
 
 def open_experiment(
@@ -46,6 +50,7 @@ def open_experiment(
     artifact_location: str | None = None,
     scores: Sequence[str] = SCORES,
     say: Callable[[str], None] = print,
+    check: Check | None = None,
 ) -> Experiment:
     """Open the experiment and the run of a sweep; create them if missing.
 
@@ -55,8 +60,9 @@ def open_experiment(
         artifact_location: of a new experiment; None leaves the choice to the server.
         scores: columns that the view of the trials shows, the outcome first.
         say: takes the message that a half-made database was replaced.
+        check: called before each write, here and with the experiment.
     """
-    with connected(tracking_uri, say) as client:
+    with connected(tracking_uri, say, check) as client:
         existing = client.get_experiment_by_name(sweep)
         experiment_id = existing.experiment_id if existing else client.create_experiment(sweep, artifact_location)
         if existing and existing.lifecycle_stage != "active":
@@ -67,7 +73,7 @@ def open_experiment(
             parent = client.create_run(experiment_id, run_name=sweep, tags=tags).info.run_id
         for tag, view in views(scores).items():
             client.set_experiment_tag(experiment_id, tag, view)
-    return Experiment(tracking_uri, experiment_id, parent)
+    return Experiment(tracking_uri, experiment_id, parent, check=check)
 
 
 def mirror_trial(
@@ -88,12 +94,13 @@ def mirror_trial(
 
     Raises:
         RefusedError: MLflow refuses this record.
+        LostError: another driver has taken the sweep over; a second run of the trial, made here, is deleted again.
     """
     from mlflow.entities import Metric, Param, RunData, RunTag
 
-    key = record["trial_key"]
-    with connected(experiment.tracking_uri) as client:
-        run_id = (_runs(client, experiment.experiment_id, KEY, key) if runs is None else runs).get(key)
+    key, named = record["trial_key"], (record.get("mlflow_run_id"),)
+    with connected(experiment.tracking_uri, check=experiment.check) as client, _made(experiment, records, key) as made:
+        run_id = (_runs(client, experiment.experiment_id, KEY, key, named=named) if runs is None else runs).get(key)
         existing = None if run_id is None else client.get_run(run_id)
         earlier = RunData() if existing is None else existing.data
         started = _milliseconds(record.get("started_at"))
@@ -119,6 +126,7 @@ def mirror_trial(
             # With all tags, which saves a request.
             existing = client.create_run(experiment.experiment_id, started, identity | tags, name)
             tags = {}
+            made.append(existing.info.run_id)
         run_id = str(existing.info.run_id)
         # A trial that failed and was run again no longer has an error.
         for name in earlier.tags.keys() & {*TAGS} - tags.keys():
@@ -131,13 +139,13 @@ def mirror_trial(
         state = "FINISHED" if record["status"] == "completed" else "FAILED"
         seconds = [record.get(name) or 0.0 for name in columns.with_role("time") if name.endswith("_seconds")]
         client.set_terminated(run_id, state, started + int(1000 * sum(seconds)))
-    records.write({**record, "mlflow_run_id": run_id})
+        records.write_run_id(key, run_id)
     return run_id
 
 
 def mirror_weights(experiment: Experiment, records: SweepRecords, runs: Mapping[str, str], keys: Iterable[str]) -> None:
     """Log the weights of the trials `keys` to those of their runs, all `mirrored_runs`, that lack them."""
-    with connected(experiment.tracking_uri) as client:
+    with connected(experiment.tracking_uri, check=experiment.check) as client:
         for key in keys:
             if key in runs and not client.list_artifacts(runs[key], WEIGHTS_FOLDER):
                 files = {f"{WEIGHTS_FOLDER}/{WEIGHTS}": records.read_artifact(key, WEIGHTS)}
@@ -146,7 +154,7 @@ def mirror_weights(experiment: Experiment, records: SweepRecords, runs: Mapping[
 
 def mark_running(experiment: Experiment) -> None:
     """Mark the sweep's run as running: until `mirror_sweep`, the trials' runs may be ahead of its table."""
-    with connected(experiment.tracking_uri) as client:
+    with connected(experiment.tracking_uri, check=experiment.check) as client:
         client.update_run(experiment.parent_run_id, "RUNNING")
 
 
@@ -172,7 +180,7 @@ def mirror_sweep(
     """
     from mlflow.entities import Metric, Param, RunTag
 
-    with connected(experiment.tracking_uri) as client:
+    with connected(experiment.tracking_uri, check=experiment.check) as client:
         run_id, now = experiment.parent_run_id, _milliseconds(None)
         run = client.get_run(run_id)
         client.log_batch(
@@ -207,14 +215,34 @@ def sweep_is_mirrored(experiment: Experiment) -> bool:
 def has_run(experiment: Experiment, record: Record) -> bool:
     """Whether the trial's run is the one that the record names, which may be in another MLflow."""
     with connected(experiment.tracking_uri) as client:
-        runs = _runs(client, experiment.experiment_id, KEY, record[KEY])
-    return bool(runs) and runs[record[KEY]] == record.get("mlflow_run_id")
+        runs = search_runs(client, experiment.experiment_id, f"tags.`{KEY}` = '{record[KEY]}'")
+        return record.get("mlflow_run_id") in {run.info.run_id for run in runs}
 
 
-def mirrored_runs(experiment: Experiment) -> dict[str, str]:
-    """The run ids of all trials, by trial key."""
-    with connected(experiment.tracking_uri) as client:
-        return _runs(client, experiment.experiment_id, "kind", "trial", by=KEY)
+def mirrored_runs(experiment: Experiment, named: Collection[str | None] = ()) -> dict[str, str]:
+    """The run ids of all trials, by trial key. If a trial has several, those that are not `named` are deleted."""
+    with connected(experiment.tracking_uri, check=experiment.check) as client:
+        return _runs(client, experiment.experiment_id, "kind", "trial", by=KEY, named=named)
+
+
+@contextmanager
+def _made(experiment: Experiment, records: SweepRecords, key: str) -> Iterator[list[str]]:
+    """A list of new runs of a trial. If another driver takes the sweep over, those are deleted that are superfluous.
+
+    The only run of a trial stays, since the other driver may have found it.
+    """
+    made: list[str] = []
+    try:
+        yield made
+    except LostError:
+        # If MLflow cannot be reached, the next command deletes them.
+        with suppress(MirrorError, ValueError), connected(experiment.tracking_uri) as client:
+            record = records.read(key) or {}
+            runs = list(search_runs(client, experiment.experiment_id, f"tags.`{KEY}` = '{key}'"))
+            for run_id in made if len(runs) > 1 else ():
+                if run_id != record.get("mlflow_run_id"):
+                    client.delete_run(run_id)
+        raise
 
 
 def _log_files(experiment: Experiment, run: Any, files: Mapping[str, bytes | None]) -> None:
@@ -224,6 +252,8 @@ def _log_files(experiment: Experiment, run: Any, files: Mapping[str, bytes | Non
 
     # MLflow's client would ask for the run again.
     uri = add_databricks_profile_info_to_artifact_uri(run.info.artifact_uri, experiment.tracking_uri)
+    if experiment.check is not None:
+        experiment.check()
     with tempfile.TemporaryDirectory() as folder:
         for path, data in files.items():
             if data is not None:
@@ -233,19 +263,25 @@ def _log_files(experiment: Experiment, run: Any, files: Mapping[str, bytes | Non
             get_artifact_repository(uri, tracking_uri=experiment.tracking_uri).log_artifacts(folder)
 
 
-def _runs(client: Any, experiment_id: str, tag: str, value: str, by: str | None = None) -> dict[str, str]:
+def _runs(
+    client: Any, experiment_id: str, tag: str, value: str, by: str | None = None, named: Collection[str | None] = ()
+) -> dict[str, str]:
     """The ids of the runs with a tag's value, by the same or another tag.
 
-    Deletes further runs of a trial, left by a server that died before it answered.
+    If there are several, one that is `named`, else the first, stays, and the others are deleted: a server died before
+    it answered, or another driver was suspended while it made one.
     """
-    first: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     # A list: deleting a run between two pages would shift the second.
     for run in list(search_runs(client, experiment_id, f"tags.`{tag}` = '{value}'")):
-        if (key := run.data.tags.get(by or tag)) is not None and first.setdefault(
-            key, run.info.run_id
-        ) != run.info.run_id:
-            client.delete_run(run.info.run_id)
-    return first
+        if (key := run.data.tags.get(by or tag)) is not None:
+            found.setdefault(key, []).append(run.info.run_id)
+    kept = {key: next((run_id for run_id in ids if run_id in named), ids[0]) for key, ids in found.items()}
+    for key, ids in found.items():
+        for run_id in ids:
+            if run_id != kept[key]:
+                client.delete_run(run_id)
+    return kept
 
 
 def _is_number(value: Any) -> bool:

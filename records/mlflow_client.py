@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from records.database import DatabaseError, HalfMadeError, check_database, database_file, prepare_database
+from records.fence import Check, fenced
 from records.secrets import scrub
 from records.storage import StorageError
 
@@ -46,10 +47,11 @@ def configure() -> None:
 
 
 @contextmanager
-def connected(tracking_uri: str, say: Callable[[str], None] | None = None) -> Iterator[Any]:
+def connected(tracking_uri: str, say: Callable[[str], None] | None = None, check: Check | None = None) -> Iterator[Any]:
     """A client of the server or database at `tracking_uri`.
 
     A missing SQLite database is created if `say` is given, which takes the message that a half-made one was replaced.
+    `check` is called before each request that may write.
     Any error but a storage's becomes a MirrorError of one line: not all errors of MLflow's parts are its own.
     """
     configure()
@@ -62,7 +64,8 @@ def connected(tracking_uri: str, say: Callable[[str], None] | None = None) -> It
             check_database(tracking_uri)
         else:
             prepare_database(tracking_uri, say)
-        yield MlflowClient(tracking_uri)
+        client = MlflowClient(tracking_uri)
+        yield client if check is None else fenced(client, check)
     except StorageError:
         raise
     except Exception as error:

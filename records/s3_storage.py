@@ -4,6 +4,8 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -102,6 +104,17 @@ class S3Storage(Storage):
     def files(self, prefix: str) -> dict[str, File]:
         items = {k: v for k, v in self._items(prefix).items() if not k.rpartition("/")[2].startswith(".")}
         return {name: File(item["Size"], item["LastModified"]) for name, item in sorted(items.items())}
+
+    def times(self, name: str) -> tuple[datetime, datetime] | None:
+        def get() -> tuple[datetime, datetime] | None:
+            try:
+                answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+            except self._client.exceptions.NoSuchKey:
+                return None
+            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+            return answer["LastModified"], parsedate_to_datetime(date) if date else datetime.now(UTC)
+
+        return self._request("read", name, get)
 
     def delete_many(self, names: Iterable[str]) -> None:
         keys = [{"Key": self._key(name)} for name in names]

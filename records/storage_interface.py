@@ -75,6 +75,10 @@ class Storage(ABC):
         Names whose last part starts with a dot belong to the storage and are left out.
         """
 
+    @abstractmethod
+    def times(self, name: str) -> tuple[datetime, datetime] | None:
+        """When `name` was last written and what time it is now, both by the storage's own clock; None if missing."""
+
     def names(self, prefix: str) -> list[str]:
         """The same names alone."""
         return list(self.files(prefix))

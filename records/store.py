@@ -85,8 +85,31 @@ class SweepRecords:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Write one record atomically, replacing an older one with the same trial key."""
-        text = json.dumps(as_written(record), indent=1, allow_nan=False)
-        self.storage.write(self._record_name(record["trial_key"]), text.encode())
+        self.storage.write(self._record_name(record["trial_key"]), _as_json(record))
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Write the record of a trial that has none yet, or a failed or damaged one; any other record stays.
+
+        Two drivers may train one trial after the first was suspended; their records differ only in times, and the one
+        that is there may name its run in MLflow.
+        """
+        name, data = self._record_name(record["trial_key"]), _as_json(record)
+        while not self.storage.create(name, data) and (existing := self.storage.read(name)) is not None:
+            try:
+                parsed = self._parse(existing, name)
+                replaceable = parsed is not None and parsed["status"] == "failed"
+            except ValueError:
+                replaceable = True
+            if not replaceable or self.storage.replace(name, existing, data):
+                return
+
+    def write_run_id(self, trial_key: str, run_id: str) -> None:
+        """Write a trial's run in MLflow into its record; a change made to the record meanwhile stays."""
+        name = self._record_name(trial_key)
+        while (data := self.storage.read(name)) is not None and (record := self._parse(data, name)) is not None:
+            changed = _as_json({**record, "mlflow_run_id": run_id})
+            if record.get("mlflow_run_id") == run_id or self.storage.replace(name, data, changed):
+                return
 
     def read(self, trial_key: str) -> Record | None:
         """The record of one trial, or None. Raises ValueError for a damaged or foreign file."""
@@ -211,6 +234,10 @@ def as_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     order = ("dataset", "severity", "method", "strength", "data_seed", "seed", "trial_key")
     by = [name for name in order if name in names]
     return table.sort_values(by, ignore_index=True) if by else table
+
+
+def _as_json(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(as_written(record), indent=1, allow_nan=False).encode()
 
 
 def _plain(value: Any) -> Any:

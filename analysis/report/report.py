@@ -61,7 +61,8 @@ def copy_report(out_dir: str | Path, storage: Storage, sweep: str) -> str:
     """
     folder = Path(out_dir)
     paths = [*folder.glob("report.*"), *folder.glob("figures/*"), *folder.glob("tables/*")]
-    for path in sorted(paths):
+    # The page last, as above.
+    for path in sorted(paths, key=lambda path: (path.name == "report.html", path)):
         storage.write(f"{sweep}/report/{path.relative_to(folder).as_posix()}", path.read_bytes())
     return f"{storage.location}/{sweep}/report"
 

@@ -1,5 +1,6 @@
 """Runs the pending trials of a sweep through Ray Tune."""
 
+import fcntl
 import hashlib
 import itertools
 import logging
@@ -8,7 +9,8 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -254,8 +256,6 @@ def run_trials(
     # Tune prints a traceback before each retry; the progress view says how the trial ended.
     for name in ("ray.tune", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    scratch = scratch_folder(recorder.storage, recorder.sweep)
-    scratch.mkdir(mode=0o700)
     if slots is None:
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))
     send_no_secrets()
@@ -264,7 +264,7 @@ def run_trials(
     trainable = tune.with_parameters(TrialTrainable, recorder=recorder, gpus=resources.gpus, variables=secrets)
     hook = ProgressCallback(queue=queue, recorder=recorder, progress=progress, log=log, stop=stop, followers=followers)
     rounds = itertools.count(1)
-    try:
+    with scratch_folder(recorder.storage, recorder.sweep) as scratch:
         while len(queue) and not stop.requested:
             limit = min(size, len(queue))
             tuner = tune.Tuner(
@@ -290,8 +290,6 @@ def run_trials(
             hook.collect()
             if hook.lost and not (hook.last_try or len(queue) or stop.requested):
                 queue, resources = hook.start_last_try(), alone_on_a_node(resources)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 _task_failed = RayActorManager._actor_task_failed
@@ -330,7 +328,35 @@ def send_no_secrets() -> None:
     )
 
 
-def scratch_folder(storage: str, sweep: str) -> Path:
-    """The folder for Ray's files of a running sweep; a killed driver leaves it behind."""
-    location = hashlib.sha256(f"{storage}/{sweep}".encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"saliency-sweep-{user()}-{location}"
+@contextmanager
+def scratch_folder(storage: str, sweep: str) -> Iterator[Path]:
+    """A folder for Ray's files of a running sweep, locked while this driver lives: a suspended one has its own."""
+    folder = Path(tempfile.mkdtemp(prefix=_scratch_prefix(storage, sweep)))
+    try:
+        with _locked(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_scratch(storage: str, sweep: str) -> None:
+    """Remove the scratch folders of killed drivers of a sweep."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_scratch_prefix(storage, sweep)}*"):
+        # Its driver still lives, or has just removed it.
+        with suppress(OSError), _locked(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scratch_prefix(storage: str, sweep: str) -> str:
+    return f"saliency-sweep-{user()}-{hashlib.sha256(f'{storage}/{sweep}'.encode()).hexdigest()[:16]}-"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which the system releases when its holder dies. Raises OSError if it is held."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)

@@ -36,8 +36,9 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
     records = SweepRecords(opened, name)
     if not opened.names(f"{name}/"):
         raise no_sweep(records)
-    with Lease(records, dict, lambda problem: None):
-        opened.clear_partial(f"{name}/")
+    with Lease(records, dict, lambda problem: None) as lease:
+        records = lease.fence()
+        records.storage.clear_partial(f"{name}/")
         with _explained():
             experiment = None if tracking == NONE else find_experiment(tracking, name)
         for line in _parts(records, experiment, tracking):
@@ -57,10 +58,11 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
                 manifest = Manifest()
             records.write_manifest(replace(manifest, deleted=datetime.now(UTC).isoformat(timespec="seconds")))
             if experiment is not None:
+                lease.check()
                 with _explained():
                     delete_experiment(experiment, name)
             names = [file for file in opened.names(f"{name}/") if not file.endswith("/lease.json")]
-            opened.delete_many(sorted(names, key=lambda n: [n.startswith(f"{name}/{last}") for last in LAST[::-1]]))
+            records.storage.delete_many(sorted(names, key=lambda n: [n.startswith(f"{name}/{last}") for last in LAST[::-1]]))
     # This removes the empty folder.
     opened.delete_many([f"{name}/sweep.json"])
     say(console, f"Deleted sweep {name}.")

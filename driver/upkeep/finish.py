@@ -15,9 +15,8 @@ from driver import StoppedError
 from driver.plan.plan import Plan
 from driver.terminal import say
 from driver.upkeep import summary
-from records import SweepRecords, columns
+from records import StorageError, SweepRecords, columns
 from records.mirror import Experiment, MirrorError, mirror_sweep
-from records.storage import FolderStorage
 from records.store import LoadedRecords
 
 NOTE = "mlflow.note.content"
@@ -100,18 +99,16 @@ def finish(
 
     report = f"{records.name}/report/report.html"
     changed = changed or report not in records.storage.names(f"{records.name}/report/")
-    local = isinstance(records.storage, FolderStorage)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(records.location if local else scratch) / "report"
+        folder = Path(scratch) / "report"
         if changed:
             try:
                 analysis.write_report(result, folder)
-            except analysis.AnalysisError as error:
+                copy_report(folder, records.storage, records.name)
+            except (analysis.AnalysisError, StorageError) as error:
                 # Its advice is for `python -m analysis`; the storage's error is for this command.
                 kept = "The records are kept; repeat the command to write the report"
                 raise StoppedError(f"{error.__cause__ or error}. {kept}") from error
-            if not local:
-                copy_report(folder, records.storage, records.name)
             tags = {"answer": result.verdict.answer, NOTE: result.verdict.sentence, **summary.answers(result)}
             mirror(tags, folder, summary.numbers(result))
     return replace(

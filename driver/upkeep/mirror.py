@@ -13,6 +13,7 @@ from analysis.numbers import count
 from driver.terminal import say
 from records import SweepRecords
 from records.database import database_file
+from records.fence import LostError
 from records.mirror import (
     Experiment,
     MirrorError,
@@ -37,8 +38,9 @@ Item = tuple[str, str | None]
 class Mirror:
     """Mirrors records while the `with` block runs; only `finish` waits for it.
 
-    A trial has one run, whenever a driver or server is killed: the sweep's lease allows one driver, each trial belongs
-    to one thread, and the trials that MLflow already has are read before the first one is mirrored.
+    A trial has one run, whenever a driver or server is killed or suspended: the sweep's lease allows one driver, each
+    trial belongs to one thread, and the trials that MLflow already has are read before the first one is mirrored. A
+    driver that has lost its lease mirrors nothing more.
     """
 
     def __init__(
@@ -49,14 +51,19 @@ class Mirror:
         console: Console,
         weights: bool = False,
         rest: float = 0.0,
+        took_over: bool = False,
     ):
         """Open the experiment and queue the `existing` records except failed ones, whose trials may run again.
 
         A thread rests `rest` seconds after each second of processor time until `finish`: on the machine that also
-        trains, a backlog is better than slower trials.
+        trains, a backlog is better than slower trials. After a driver `took_over` from another, which may only have
+        been suspended, the end looks for runs that the other has made meanwhile.
         """
         self._open = open_
         self._rest = rest
+        self._took_over = took_over
+        existing = list(existing)
+        self._named = {record.get("mlflow_run_id") for record in existing}
         self._records = records
         self._console = console
         self._weights = weights
@@ -126,6 +133,8 @@ class Mirror:
                 key = record["trial_key"]
                 record["mlflow_run_id"] = self._runs[key] if key in self._mirrored else None
         try:
+            if self._took_over and self.changed and self.experiment is not None and self._runs is not None:
+                mirrored_runs(self.experiment, {*self._runs.values()})
             return self.experiment is not None and (self.changed or not sweep_is_mirrored(self.experiment))
         except MirrorError:
             return True
@@ -147,6 +156,9 @@ class Mirror:
                 try:
                     self._mirror(*item, again=again)
                     self._ending.wait(self._rest * (time.thread_time() - started))
+                    break
+                except LostError:
+                    self._over.set()
                     break
                 except Exception as error:
                     # Any error is printed and tried again: a thread that ended would leave `finish` waiting for ever.
@@ -192,7 +204,7 @@ class Mirror:
                 if self.experiment is None:
                     raise MirrorError(self._problem or "")
             if self._runs is None:
-                self._runs = mirrored_runs(self.experiment)
+                self._runs = mirrored_runs(self.experiment, self._named)
                 self._note_success()
             return self.experiment, self._runs
 

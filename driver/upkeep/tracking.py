@@ -10,6 +10,7 @@ from rich.console import Console
 from driver import UserError
 from driver.terminal import say
 from records.database import SQLITE, database_file
+from records.fence import Check
 from records.mirror import SCORES, Experiment, MirrorError, experiments, open_experiment
 from records.mirror_names import KEY
 from records.secrets import scrub
@@ -54,17 +55,23 @@ def experiment_of(tracking_uri: str, sweep: str) -> str | None:
 
 
 def open_tracking(
-    tracking_uri: str, sweep: str, console: Console, scores: Sequence[str] = SCORES, named_by: tuple[str, ...] = (KEY,)
+    tracking_uri: str,
+    sweep: str,
+    console: Console,
+    scores: Sequence[str] = SCORES,
+    named_by: tuple[str, ...] = (KEY,),
+    check: Check | None = None,
 ) -> Experiment | None:
     """Open the sweep's experiment; print a warning and return None if MLflow cannot be reached or used.
 
-    The view of the trials shows the columns `scores`; `named_by` are the columns in the names of their runs.
+    The view of the trials shows the columns `scores`; `named_by` are the columns in the names of their runs. `check` is
+    called before each write.
     """
     database = database_file(tracking_uri)
     artifacts = (database.parent / "mlartifacts" / sweep).as_uri() if database else None
     warn = partial(say, console, style="yellow")
     try:
-        return replace(open_experiment(tracking_uri, sweep, artifacts, scores, warn), named_by=named_by)
+        return replace(open_experiment(tracking_uri, sweep, artifacts, scores, warn, check), named_by=named_by)
     except MirrorError as error:
         warn(f"{error}; trials continue, and MLflow is brought up to date later")
         return None

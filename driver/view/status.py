@@ -1,9 +1,7 @@
 """The status of a sweep: trials done, running and failed by reason, rate and last error."""
 
-import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 
@@ -11,7 +9,7 @@ from analysis.numbers import count
 from driver import user_errors
 from driver.terminal import say
 from driver.upkeep.delete import check_not_deleted, no_sweep
-from driver.upkeep.lease import expired, read_lease
+from driver.upkeep.lease import Holder, read_lease
 from driver.upkeep.tracking import NONE, experiment_of
 from driver.view.mlflow_ui import where
 from driver.view.progress import clock
@@ -37,9 +35,9 @@ def show_status(console: Console, storage: str, sweep: str, tracking_uri: str, s
         if lease is None:
             raise no_sweep(records)
         # The manifest is written once Ray has started.
-        holder = lease["holder"]
+        holder = lease.holder
         stopped = f"was started by {holder} and has no finished trial yet. Repeat the command to start it"
-        say(console, f"Sweep {records.name} {stopped if expired(lease) else f'is being started by {holder}'}")
+        say(console, f"Sweep {records.name} {stopped if lease.expired else f'is being started by {holder}'}")
         return
     # Of each record only what is counted, as all of them may take more memory than there is.
     statuses, reasons = Counter[str](), Counter[str]()
@@ -62,7 +60,7 @@ def show_status(console: Console, storage: str, sweep: str, tracking_uri: str, s
         f"{done:,} of {count(planned, 'trial')} done: "
         + ", ".join(f"{statuses[status]} {status}" for status in columns.STATUSES),
     ]
-    if lease is not None and not expired(lease):
+    if lease is not None and not lease.expired:
         lines += _running(lease)
     else:
         lines.append(_how_to_continue(manifest, done, statuses["failed"], planned, storage_option))
@@ -92,13 +90,13 @@ def show_status(console: Console, storage: str, sweep: str, tracking_uri: str, s
         say(console, f"MLflow UI  {where(tracking_uri, experiment_id)}")
 
 
-def _running(lease: dict[str, Any]) -> list[str]:
-    seen = f"{max(0.0, time.time() - lease['renewed_at']):.0f} s ago"
-    lines = [f"Run by {lease['holder']}: {count(lease.get('running', 0), 'trial')} running {seen}"]
-    if lease.get("trials_a_minute"):
-        left = lease.get("seconds_left")
-        time_left = f", about {clock(left)} left" if left is not None else ""
-        lines.append(f"{lease['trials_a_minute']:.1f} trials a minute{time_left}")
+def _running(lease: Holder) -> list[str]:
+    lines = [f"Run by {lease.holder}: {count(lease.running, 'trial')} running {lease.seen}"]
+    if lease.trials_a_minute:
+        time_left = f", about {clock(lease.seconds_left)} left" if lease.seconds_left is not None else ""
+        lines.append(f"{lease.trials_a_minute:.1f} trials a minute{time_left}")
+    if lease.skewed:
+        lines.append(f"Its clock is {lease.skewed}")
     return lines
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from analysis.numbers import listed
 from driver import user_errors
 from driver.terminal import say
-from driver.upkeep.lease import expired, read_lease
+from driver.upkeep.lease import read_lease
 from records import Manifest, StorageError, SweepRecords, open_storage
 from records.storage import File
 from records.store import SWEEP_NAME
@@ -47,7 +47,7 @@ def _row(records: SweepRecords, files: Mapping[str, File]) -> list[str]:
         notes = ["half deleted"] if manifest.deleted else []
     except ValueError:
         manifest, notes = Manifest(), ["sweep.json is broken"]
-    if "lease.json" in files and not expired(read_lease(records)):
+    if "lease.json" in files and (lease := read_lease(records)) is not None and not lease.expired:
         notes.insert(0, "running")
     done = [file.modified for name, file in files.items() if name.startswith("records/") and name.endswith(".json")]
     return [

@@ -79,7 +79,7 @@ class Recorder:
                 records.write_artifact(key, PICTURE, picture)
         if weights is not None:
             records.write_artifact(key, WEIGHTS, weights)
-        records.write(record)
+        records.add(record)
         return record
 
 
