@@ -331,7 +331,7 @@ def send_no_secrets() -> None:
 @contextmanager
 def scratch_folder(storage: str, sweep: str) -> Iterator[Path]:
     """A folder for Ray's files of a running sweep, locked while this driver lives: a suspended one has its own."""
-    folder = Path(tempfile.mkdtemp(prefix=_scratch_prefix(storage, sweep)))
+    folder = Path(tempfile.mkdtemp(prefix=scratch_prefix(storage, sweep)))
     try:
         with _locked(folder):
             yield folder
@@ -341,13 +341,13 @@ def scratch_folder(storage: str, sweep: str) -> Iterator[Path]:
 
 def remove_scratch(storage: str, sweep: str) -> None:
     """Remove the scratch folders of killed drivers of a sweep."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_scratch_prefix(storage, sweep)}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{scratch_prefix(storage, sweep)}*"):
         # Its driver still lives, or has just removed it.
         with suppress(OSError), _locked(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _scratch_prefix(storage: str, sweep: str) -> str:
+def scratch_prefix(storage: str, sweep: str) -> str:
     return f"saliency-sweep-{user()}-{hashlib.sha256(f'{storage}/{sweep}'.encode()).hexdigest()[:16]}-"
 
 

@@ -62,7 +62,8 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
                 with _explained():
                     delete_experiment(experiment, name)
             names = [file for file in opened.names(f"{name}/") if not file.endswith("/lease.json")]
-            records.storage.delete_many(sorted(names, key=lambda n: [n.startswith(f"{name}/{last}") for last in LAST[::-1]]))
+            names.sort(key=lambda n: [n.startswith(f"{name}/{last}") for last in LAST[::-1]])
+            records.storage.delete_many(names)
     # This removes the empty folder.
     opened.delete_many([f"{name}/sweep.json"])
     say(console, f"Deleted sweep {name}.")

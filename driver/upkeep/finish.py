@@ -108,7 +108,8 @@ def finish(
             except (analysis.AnalysisError, StorageError) as error:
                 # Its advice is for `python -m analysis`; the storage's error is for this command.
                 kept = "The records are kept; repeat the command to write the report"
-                raise StoppedError(f"{error.__cause__ or error}. {kept}") from error
+                reason = error if isinstance(error, StorageError) else error.__cause__ or error
+                raise StoppedError(f"{reason}. {kept}") from error
             tags = {"answer": result.verdict.answer, NOTE: result.verdict.sentence, **summary.answers(result)}
             mirror(tags, folder, summary.numbers(result))
     return replace(

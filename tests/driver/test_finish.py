@@ -199,11 +199,7 @@ def end(records, plan, changed=True, experiment=None):
     return finish(records, plan, loaded=loaded, experiment=experiment, changed=changed, console=Console(quiet=True))
 
 
-@pytest.mark.parametrize("local", [True, False])
-def test_an_existing_report_is_kept_unless_something_changed(local, written, records, plan, monkeypatch):
-    if not local:
-        bucket = type("Bucket", (), {})
-        monkeypatch.setattr(finish_module, "FolderStorage", bucket)
+def test_an_existing_report_is_kept_unless_something_changed(written, records, plan):
     for page, changed in (False, False), (True, False), (True, True):
         if page:
             records.storage.write("done/report/report.html", b"")

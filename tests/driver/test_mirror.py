@@ -2,6 +2,7 @@
 
 import io
 import threading
+from dataclasses import replace
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -10,6 +11,7 @@ from rich.console import Console
 from driver.upkeep import mirror as driver_mirror
 from driver.upkeep.mirror import Mirror
 from records import SweepRecords, columns, mirror, open_storage
+from records.fence import LostError, fenced
 from records.mirror import Experiment, MirrorError, open_experiment
 from records.store import WEIGHTS
 
@@ -39,10 +41,10 @@ def experiment(database, request):
     return open_experiment(uri, request.node.name[:200], artifacts)
 
 
-def mirrored(experiment, records, patience=0.0, out=None):
+def mirrored(experiment, records, patience=0.0, out=None, **options):
     """Mirror all records; the records, with their runs noted, and whether MLflow was behind."""
     loaded = records.load().records
-    with Mirror(lambda _: experiment, records, loaded, Console(file=out or io.StringIO(), width=500)) as it:
+    with Mirror(lambda _: experiment, records, loaded, Console(file=out or io.StringIO(), width=500), **options) as it:
         behind = it.finish(loaded, patience)
     return loaded, behind
 
@@ -169,3 +171,40 @@ def test_an_error_of_any_kind_is_a_problem_of_mlflow_alone(experiment, records, 
     mirrored(experiment, records, out=out)
     assert "upload failed" in out.getvalue()
     assert records.load().records == before
+
+
+@pytest.mark.parametrize("checked", [False, True], ids=["before the check", "after the check"])
+@pytest.mark.parametrize("write", range(1, 9))
+def test_a_driver_suspended_before_any_write_leaves_one_run_for_each_trial(write, checked, experiment, records):
+    """Another driver mirrors the sweep meanwhile. What the first had checked already still happens, once."""
+    records.storage.delete("mirrored/records/c.json")
+    writes = 0
+
+    def check():
+        nonlocal writes
+        writes += 1
+        if writes == write:
+            mirrored(experiment, records, took_over=True)
+        if writes > write or (writes == write and not checked):
+            raise LostError("taken over")
+
+    mine = SweepRecords(fenced(records.storage, check), records.name)
+    mirrored(replace(experiment, check=check), mine)
+    assert writes >= write
+    runs = MlflowClient(experiment.tracking_uri).search_runs([experiment.experiment_id], "tags.kind = 'trial'")
+    assert sorted((run.data.tags["trial_key"], run.info.run_id) for run in runs) == sorted(
+        by_key(records.load().records).items()
+    )
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_twins_are_removed_and_the_run_that_the_record_names_stays(experiment, records):
+    mirrored(experiment, records)
+    client, named = MlflowClient(experiment.tracking_uri), by_key(records.load().records)
+    for key in KEYS:
+        # Older than the named one.
+        client.create_run(experiment.experiment_id, 1, {"trial_key": key, "kind": "trial"})
+    assert mirror.has_run(experiment, records.read("a")), "also for a reader"
+    assert len(client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")) == 6, "who deletes none"
+    again, _ = mirrored(experiment, records)
+    assert by_key(again) == by_key(records.load().records) == named == mirror.mirrored_runs(experiment)

@@ -3,7 +3,9 @@
 import io
 import platform
 import re
+import tempfile
 import traceback
+from pathlib import Path
 from types import SimpleNamespace
 from typing import get_args
 
@@ -14,7 +16,7 @@ from rich.console import Console
 from driver import UserError
 from driver.plan.plan import Queue
 from driver.ray.broken_methods import BrokenMethods, Failure, failure_of
-from driver.ray.run import ProgressCallback, TuneQueue, reason_of
+from driver.ray.run import ProgressCallback, TuneQueue, reason_of, remove_scratch, scratch_folder, scratch_prefix
 from driver.upkeep.stop import Stop
 from driver.view.log import SweepLog
 from driver.view.progress import Progress
@@ -249,3 +251,16 @@ def test_a_failure_of_several_methods_breaks_all():
     message = broken.add([record("c")])
     assert message.startswith("The first 3 trials, of several methods, failed the same way: ValueError: no (/home/ann")
     assert broken.skips("another")
+
+
+def test_a_scratch_folder_is_removed_once_its_driver_is_dead(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed = Path(tempfile.mkdtemp(prefix=scratch_prefix("/storage", "s")))
+    other = Path(tempfile.mkdtemp(prefix=scratch_prefix("/storage", "other")))
+    with scratch_folder("/storage", "s") as first:
+        remove_scratch("/storage", "s")
+        assert (killed.exists(), first.exists(), other.exists()) == (False, True, True)
+        with scratch_folder("/storage", "s") as second:
+            (first / "round-1").mkdir()
+        assert first.exists() > second.exists()
+    assert not first.exists()

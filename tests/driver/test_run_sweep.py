@@ -141,6 +141,7 @@ def test_an_interrupted_start_keeps_the_plan_and_a_failed_one_nothing(problem, f
 def test_the_status_of_a_killed_start(tmp_path):
     dead = {"holder": "ann on laptop, process 7", "host": "", "pid": 7, "process_started": 0, "renewed_at": 0}
     open_records(str(tmp_path), "smoke", False).storage.write("smoke/lease.json", json.dumps(dead).encode())
+    os.utime(tmp_path / "smoke/lease.json", (0, 0))
     assert "was started by ann on laptop, process 7 and has no finished trial yet. Repeat" in run(tmp_path, status=True)
 
 

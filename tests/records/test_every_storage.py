@@ -57,6 +57,16 @@ def test_many_are_deleted(storage):
     assert storage.names("") == ["b"]
 
 
+def test_the_storage_tells_when_a_name_was_written_and_what_time_it_is(storage):
+    storage.write("a/x", b"1")
+    written, now = storage.times("a/x")
+    assert written == storage.files("a/")["a/x"].modified
+    # S3 counts whole seconds.
+    assert -1 <= (now - written).total_seconds() < 60
+    assert storage.times("a/missing") is None
+    assert storage.names("") == ["a/x"]
+
+
 def test_missing_names_are_none_and_empty_lists(storage):
     assert storage.read("a/b") is None
     assert storage.read_many(["a/b", "c"]) == {}

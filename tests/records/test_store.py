@@ -167,3 +167,30 @@ def test_repr_of_a_record(records):
     assert repr(records.read("abc")) == f"<Record abc: {settings}; completed, OOD AUC 0.250; 11 columns>"
     records.write(record("bad", status="failed"))
     assert repr(records.load().records[1]) == f"<Record bad: {settings}; failed; 10 columns>"
+
+
+def test_a_record_is_added_only_where_none_or_a_failed_or_damaged_one_is(records):
+    for existing, replaced in (({}, False), ({"status": "failed"}, True), (None, True)):
+        records.write(record("abc", mlflow_run_id="first", **(existing or {})))
+        if existing is None:
+            records.storage.write("trial-sweep/records/abc.json", b"{")
+        records.add(record("abc", host="second"))
+        assert (records.read("abc").get("host") == "second") is replaced
+    records.add(record("new"))
+    assert records.done() == {"abc", "new"}
+
+
+def test_the_run_is_noted_in_the_record_as_it_is_now(records):
+    records.write(record("abc"))
+    replace = records.storage.replace
+
+    def changed_meanwhile(name, expected, data):
+        records.storage.replace = replace
+        records.write(record("abc", host="meanwhile"))
+        return replace(name, expected, data)
+
+    records.storage.replace = changed_meanwhile
+    records.write_run_id("abc", "run")
+    assert (records.read("abc")["host"], records.read("abc")["mlflow_run_id"]) == ("meanwhile", "run")
+    records.write_run_id("deleted", "run")
+    assert records.done() == {"abc"}

@@ -151,14 +151,14 @@ def records_of(records: Path) -> dict[str, dict[str, object]]:
 
 def problems(folder: Path, reference: Path, server: Server, trials: int) -> list[str]:
     """Errors of a disturbed sweep: in records, MLflow runs, and files left behind."""
-    from driver.ray.run import scratch_folder
+    from driver.ray.run import scratch_prefix
 
     mine, expected = records_of(folder / "sweeps/faults/records"), records_of(reference)
     wrong = [] if len(mine) == trials else [f"{len(mine)} records of {trials} trials"]
     wrong += [f"record {key} differs" for key in expected if mine.get(key) != expected[key]]
     wrong += mirror_problems(server.uri, "faults", mine)
-    scratch = scratch_folder(str(folder / "sweeps"), "faults")
-    wrong += [f"left behind: {scratch}"] if scratch.exists() else []
+    scratch = Path(tempfile.gettempdir()).glob(f"{scratch_prefix(str(folder / 'sweeps'), 'faults')}*")
+    wrong += [f"left behind: {path}" for path in scratch]
     return wrong + left_behind(folder / "sweeps/faults")
 
 
