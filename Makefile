@@ -111,8 +111,9 @@ $(KUBEFLOW)/.installed: k8s/kubeflow/requirements.txt $(VENV)/.installed
 pipeline: $(KUBEFLOW)/.installed ## compile the Kubeflow pipeline (OVERLAY=mine-laptop for that sweep's RayJob)
 	$(BIN)/kubectl kustomize k8s/sweeps/$(OVERLAY) | $(KUBEFLOW)/bin/python k8s/kubeflow/pipeline.py k8s/kubeflow/pipeline.yaml
 
-faults: install ## kill drivers, trial processes and MLflow servers in one sweep, and the first command of 40 others
-	$(BIN)/python tests/support/faults.py --kills 20
+faults: install ## kill and suspend drivers, trial processes and MLflow servers in one sweep, and commands of 80 others
+	$(BIN)/python tests/support/faults.py --kills 20 --freezes 10
+	$(BIN)/python tests/support/suspended.py --times 20
 	$(BIN)/python tests/support/first_seconds.py --kills 40
 
 clean: ## remove .venv, the site and caches; sweeps and MLflow's data stay

@@ -56,12 +56,13 @@ class Mirror:
         """Open the experiment and queue the `existing` records except failed ones, whose trials may run again.
 
         A thread rests `rest` seconds after each second of processor time until `finish`: on the machine that also
-        trains, a backlog is better than slower trials. After a driver `took_over` from another, which may only have
-        been suspended, the end looks for runs that the other has made meanwhile.
+        trains, a backlog is better than slower trials. `took_over` says that another driver has not released the
+        sweep. It may only be suspended, so `finish` looks again for second runs, as after an error of MLflow.
         """
         self._open = open_
         self._rest = rest
-        self._took_over = took_over
+        self._doubtful = took_over
+        """Whether a run may have been made that is not in `_runs`."""
         existing = list(existing)
         self._named = {record.get("mlflow_run_id") for record in existing}
         self._records = records
@@ -133,7 +134,7 @@ class Mirror:
                 key = record["trial_key"]
                 record["mlflow_run_id"] = self._runs[key] if key in self._mirrored else None
         try:
-            if self._took_over and self.changed and self.experiment is not None and self._runs is not None:
+            if self._doubtful and self.changed and self.experiment is not None and self._runs is not None:
                 mirrored_runs(self.experiment, {*self._runs.values()})
             return self.experiment is not None and (self.changed or not sweep_is_mirrored(self.experiment))
         except MirrorError:
@@ -163,8 +164,8 @@ class Mirror:
                 except Exception as error:
                     # Any error is printed and tried again: a thread that ended would leave `finish` waiting for ever.
                     self._note_problem(error)
-                # A request that failed may have made a run.
-                again = True
+                # A request that failed may have made a run, or make it yet.
+                again = self._doubtful = True
                 if not self._ending.is_set():
                     self._ending.wait(EVERY)
                 else:

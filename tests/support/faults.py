@@ -1,6 +1,6 @@
-"""Kill drivers, trial processes and the MLflow server of a real sweep at random moments, and check the results.
+"""Kill and suspend drivers, trial processes and the MLflow server of a real sweep, and check the results.
 
-`make faults` runs the long form, `python tests/support/faults.py --kills 20`; a test runs a short form.
+`make faults` runs the long form, `python tests/support/faults.py --kills 20 --freezes 10`; a test runs a short form.
 """
 
 import os
@@ -49,7 +49,7 @@ def many_trials(trials: int) -> Sweep:
 
 @dataclass
 class Counts:
-    """Numbers of killed and started processes."""
+    """Numbers of killed or suspended and of started processes."""
 
     kills: Counter[str] = field(default_factory=Counter)
     drivers_started: int = 0
@@ -95,10 +95,18 @@ def workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
         return []
 
 
-def disturb(folder: Path, server: Server, sweep: Sweep, kills: int, seed: int) -> Counts:
-    """Run the sweep, killing `kills` drivers, trial processes and servers, then once more to its end."""
+SECONDS = 60
+"""After which a lease expires."""
+
+
+def disturb(folder: Path, server: Server, sweep: Sweep, kills: int, seed: int, freezes: int = 0) -> Counts:
+    """Run the sweep, killing `kills` drivers, trial processes and servers, then once more to its end.
+
+    `freezes` drivers and servers are suspended; another driver takes the sweep over before the first one goes on.
+    """
     rng = random.Random(seed)  # noqa: S311 -- reproducible moments, nothing secret
     todo = [kind for kind in ("driver", "worker", "server") for _ in range(kills)]
+    todo += [kind for kind in ("frozen driver", "frozen server") for _ in range(freezes)]
     rng.shuffle(todo)
     counts = Counts()
 
@@ -108,13 +116,24 @@ def disturb(folder: Path, server: Server, sweep: Sweep, kills: int, seed: int) -
 
     driver = started()
     for kind in todo:
-        time.sleep(rng.uniform(0.5, 20.0) if kind == "driver" else rng.uniform(0.2, 3.0))
+        time.sleep(rng.uniform(0.5, 20.0) if "driver" in kind else rng.uniform(0.2, 3.0))
         if driver.poll() is not None:
             driver = started()
         if kind == "driver":
             os.killpg(driver.pid, signal.SIGKILL)
             driver.wait()
             driver = started()
+        elif kind == "frozen driver":
+            frozen = driver
+            frozen.send_signal(signal.SIGSTOP)
+            time.sleep(SECONDS + 1)
+            driver = started()
+            time.sleep(rng.uniform(0.0, 40.0))
+            frozen.send_signal(signal.SIGCONT)
+            frozen.wait(PATIENCE)
+        elif kind == "frozen server":
+            with server.suspended():
+                time.sleep(rng.uniform(1.0, 40.0))
         elif kind == "server":
             server.kill()
             time.sleep(rng.uniform(0.0, 3.0))
@@ -127,7 +146,7 @@ def disturb(folder: Path, server: Server, sweep: Sweep, kills: int, seed: int) -
                 with suppress(psutil.NoSuchProcess):
                     victim.kill()
         counts.kills[kind] += 1
-        print(f"{sum(counts.kills.values())}/{len(todo)} {kind} killed, {done(folder)} trials done", flush=True)
+        print(f"{sum(counts.kills.values())}/{len(todo)} {kind}, {done(folder)} trials done", flush=True)
     driver.wait(PATIENCE)
     for _ in range(2):
         # Run trials again that failed after three kills, and fill the gaps in MLflow.
@@ -194,7 +213,7 @@ def left_behind(sweep: Path) -> list[str]:
     return wrong + [f"left behind: {path}" for path in sweep.rglob(".*")]
 
 
-def run(folder: Path, sweep: Sweep, kills: int, seed: int) -> tuple[Counts, list[str]]:
+def run(folder: Path, sweep: Sweep, kills: int, seed: int, freezes: int = 0) -> tuple[Counts, list[str]]:
     """Run the sweep undisturbed, unless its records are given, and disturbed; returns the kills and the errors."""
     reference = sweep.reference
     if reference is None:
@@ -206,15 +225,15 @@ def run(folder: Path, sweep: Sweep, kills: int, seed: int) -> tuple[Counts, list
         reference = folder / "reference/sweeps/faults/records"
     (folder / "disturbed").mkdir()
     with Server() as server:
-        counts = disturb(folder / "disturbed", server, sweep, kills, seed)
+        counts = disturb(folder / "disturbed", server, sweep, kills, seed, freezes)
         return counts, problems(folder / "disturbed", reference, server, sweep.trials)
 
 
-def main(kills: int = 20, trials: int = 63, seed: int = 0) -> None:
-    """Kill `kills` drivers, trial processes and MLflow servers each, and print the errors."""
+def main(kills: int = 20, freezes: int = 10, trials: int = 63, seed: int = 0) -> None:
+    """Kill `kills` drivers, trial processes and MLflow servers each, suspend `freezes`, and print the errors."""
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        counts, found = run(Path(folder), many_trials(trials), kills, seed)
-        print(f"killed {dict(counts.kills)}, {counts.drivers_started} drivers started")
+        counts, found = run(Path(folder), many_trials(trials), kills, seed, freezes)
+        print(f"disturbed {dict(counts.kills)}, {counts.drivers_started} drivers started")
         print(
             "\n".join(found) or f"{trials} trials: one record and one MLflow run each, equal to the undisturbed sweep"
         )

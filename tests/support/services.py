@@ -172,6 +172,16 @@ class Service(ABC):
         finally:
             self.start()
 
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """A block during which the server runs, and does not answer."""
+        assert self.process is not None, "it is not started"
+        os.killpg(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.process.pid, signal.SIGCONT)
+
     def _answers(self) -> bool:
         with suppress(Exception):
             return self.ready()
