@@ -87,6 +87,10 @@ class TuneQueue(Searcher):
 
     restore = save
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its searcher with its own state, and the queue may hold the driver's storage.
+        return {}
+
 
 class PatientScheduler(FIFOScheduler):
     """Lets Tune choose which waiting trial takes over the process of a finished one.
