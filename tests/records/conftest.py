@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from threading import Lock
 
 import pytest
@@ -46,6 +47,7 @@ class Client:
 
     def __init__(self):
         self.objects: dict[str, bytes] = {}
+        self.written = datetime.now(UTC)
         self.lock = Lock()
 
     def put_object(self, *, Bucket, Key, Body, IfNoneMatch=None, IfMatch=None):
@@ -57,7 +59,9 @@ class Client:
     def get_object(self, *, Bucket, Key):
         if (data := self.objects.get(Key)) is None:
             raise NoSuchKeyError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
-        return {"Body": io.BytesIO(data), "ETag": tag(data)}
+        date = {"HTTPHeaders": {"date": format_datetime(datetime.now(UTC))}}
+        answer = {"LastModified": self.written, "ResponseMetadata": date}
+        return {"Body": io.BytesIO(data), "ETag": tag(data), **answer}
 
     def delete_object(self, *, Bucket, Key):
         with self.lock:
@@ -70,7 +74,7 @@ class Client:
 
     def list_objects_v2(self, *, Bucket, Prefix="", MaxKeys=1000, Delimiter=None):
         listed = {key: data for key, data in self.objects.copy().items() if key.startswith(Prefix)}
-        facts = {"LastModified": datetime.now(UTC)}
+        facts = {"LastModified": self.written}
         return {"Contents": [{"Key": k, "Size": len(v), "ETag": tag(v), **facts} for k, v in listed.items()]}
 
     def get_paginator(self, name):
