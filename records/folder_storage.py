@@ -14,6 +14,8 @@ from uuid import uuid4
 from records.storage_interface import File, Storage, StorageAwayError, StorageError
 
 PART = ".part"
+LOCK_SECONDS = 30.0
+"""How long to wait for another process, which holds a lock for milliseconds unless it is suspended."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -69,12 +71,15 @@ class FolderStorage(Storage):
 
     def replace(self, name: str, expected: bytes, data: bytes) -> bool:
         path = self.root / name
-        with _explained("write", path), _locked(path) as file:
-            if file is None or file.read() != expected:
+        with _explained("write", path):
+            if not path.exists():
                 return False
-            with _part(path, data) as part:
+            # Written before, so that hardly any process is suspended while it holds the lock.
+            with _part(path, data) as part, _locked(path) as file:
+                if file is None or file.read() != expected:
+                    return False
                 os.replace(part, path)
-            return True
+                return True
 
     def delete(self, name: str) -> None:
         path = self.root / name
@@ -202,7 +207,15 @@ def _lock(handle: int) -> None:
     """Wait for, then take, the lock on an open file or folder, until it is closed."""
     import fcntl  # not on Windows, where records are written and read without it
 
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "another process holds its lock") from None
+        time.sleep(0.002)
 
 
 @contextmanager
@@ -216,5 +229,7 @@ def _explained(action: str, path: Path) -> Iterator[None]:
             fix = "; make room there, or give --storage a folder that has some"
         elif error.errno in FORBIDDEN:
             fix = "; give --storage a folder you may write to or s3://bucket/prefix"
-        kind = StorageAwayError if error.errno in NO_ROOM else StorageError
+        elif error.errno == errno.ETIMEDOUT:
+            fix = "; if a driver of the sweep is suspended, continue or end it"
+        kind = StorageAwayError if error.errno in (*NO_ROOM, errno.ETIMEDOUT) else StorageError
         raise kind(f"cannot {action} {path}: {error.strerror or error}{fix}") from error

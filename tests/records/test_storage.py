@@ -1,11 +1,13 @@
 """A folder as storage: atomic writes, listing, and errors that say what to do."""
 
+import fcntl
 import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from records import StorageError, open_storage
+from records import StorageError, folder_storage, open_storage
+from records.storage_interface import StorageAwayError
 
 
 @pytest.fixture
@@ -104,3 +106,19 @@ def test_lists_sizes_and_times_and_deletes_files_with_the_folders_left_empty(sto
     storage.delete_many(["a/b/1.json", "a/b/2.json", "d/4.json", "d/missing.json", "e/missing.json"])
     assert storage.names("") == ["a/c/3.json"]
     assert sorted(path.name for path in storage.root.rglob("*") if path.is_dir()) == ["a", "c"]
+
+
+def test_a_suspended_process_that_holds_a_lock_is_named_and_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_storage, "LOCK_SECONDS", 0.1)
+    storage = open_storage(tmp_path)
+    storage.write("x", b"old")
+    with (tmp_path / "x").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(
+            StorageAwayError, match=r"another process holds its lock; if a driver .* continue or end it"
+        ):
+            storage.replace("x", b"old", b"new")
+    assert storage.replace("x", b"old", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert storage.replace("gone/x", b"old", b"new") is False
+    assert not (tmp_path / "gone").exists()
