@@ -237,7 +237,7 @@ def _made(experiment: Experiment, records: SweepRecords, key: str) -> Iterator[l
     except LostError:
         # If MLflow cannot be reached, the next command deletes them.
         with suppress(MirrorError, ValueError), connected(experiment.tracking_uri) as client:
-            record = records.read(key) or {}
+            record: Mapping[str, Any] = records.read(key) or {}
             runs = list(search_runs(client, experiment.experiment_id, f"tags.`{KEY}` = '{key}'"))
             for run_id in made if len(runs) > 1 else ():
                 if run_id != record.get("mlflow_run_id"):

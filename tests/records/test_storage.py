@@ -114,7 +114,7 @@ def test_a_suspended_process_that_holds_a_lock_is_named_and_not_waited_for(tmp_p
     storage.write("x", b"old")
     with (tmp_path / "x").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(StorageAwayError, match="holds its lock; if a driver .* continue or end it"):
+        with pytest.raises(StorageAwayError, match=r"holds its lock; if a driver .* continue or end it"):
             storage.replace("x", b"old", b"new")
     assert storage.replace("x", b"old", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
