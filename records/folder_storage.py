@@ -11,7 +11,7 @@ from stat import S_ISREG
 from typing import BinaryIO
 from uuid import uuid4
 
-from records.storage_interface import File, Storage, StorageAwayError, StorageError
+from records.storage_interface import LARGEST, File, Storage, StorageAwayError, StorageError, too_large
 
 PART = ".part"
 LOCK_SECONDS = 30.0
@@ -34,10 +34,12 @@ class FolderStorage(Storage):
         self.root = path.resolve()
         self.location = str(self.root)
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, largest: int = LARGEST) -> bytes | None:
         path = self.root / name
         with _explained("read", path):
             try:
+                if (size := path.stat().st_size) > largest:
+                    raise too_large(str(path), size, largest)
                 return path.read_bytes()
             except FileNotFoundError:
                 return None

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from records.secrets import scrub
-from records.storage_interface import READERS, File, Storage, StorageAwayError, StorageError
+from records.storage_interface import LARGEST, READERS, File, Storage, StorageAwayError, StorageError, too_large
 
 RETRY_SECONDS = 120.0
 """How long a request is retried while the server is unreachable or fails."""
@@ -51,10 +51,16 @@ REFUSALS = {
     "PartialCredentialsError": "half of the credentials are missing; set both AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY",
     "ProfileNotFound": "there is no such profile; correct or unset AWS_PROFILE",
-    "ValueError": "the endpoint is not well formed; set AWS_ENDPOINT_URL to http://HOST:PORT or https://HOST",
+    "ValueError": "the endpoint is not well formed; set AWS_ENDPOINT_URL to http://HOST:PORT or https://HOST of an S3 "
+    "server",
+    "RecursionError": "{endpoint} redirects every request; set AWS_ENDPOINT_URL to the address of the S3 server itself",
     "NotImplemented": f"the server does not support the request; {CONDITIONAL_WRITES}",
 }
 """Reason and fix by error code or exception. Only these words are shown: a server's message may repeat a key."""
+
+ANSWERS = {"GetObject": {"ETag", "ContentLength"}, "PutObject": {"ETag"}, "ListObjectsV2": {"IsTruncated"}}
+"""Always in S3's answer. A web server or a proxy may answer 200 to anything, with a page or nothing."""
+LISTED = {"Key", "Size", "ETag", "LastModified"}
 
 Result = TypeVar("Result")
 
@@ -85,8 +91,8 @@ class S3Storage(Storage):
         variables = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
         self._client = self._request("open", "", lambda: _client(variables, os.getpid(), timeout))
 
-    def read(self, name: str) -> bytes | None:
-        return self._get(name)[0]
+    def read(self, name: str, largest: int = LARGEST) -> bytes | None:
+        return self._get(name, largest)[0]
 
     def write(self, name: str, data: bytes) -> None:
         self._put(name, data)
@@ -153,15 +159,17 @@ class S3Storage(Storage):
             "list", prefix, lambda: {i["Key"][skip:]: i for page in listing for i in page.get("Contents", [])}
         )
 
-    def _get(self, name: str) -> tuple[bytes | None, str]:
+    def _get(self, name: str, largest: int = LARGEST) -> tuple[bytes | None, str]:
         """The bytes under `name`, or None, and their entity tag."""
 
         def get() -> tuple[bytes | None, str]:
             try:
                 answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
-                return answer["Body"].read(), answer["ETag"]
             except self._client.exceptions.NoSuchKey:
                 return None, ""
+            if answer["ContentLength"] <= largest:
+                return answer["Body"].read(), answer["ETag"]
+            raise too_large(f"{self.location}/{name}", answer["ContentLength"], largest)
 
         return self._request("read", name, get)
 
@@ -188,13 +196,14 @@ class S3Storage(Storage):
     def _request(self, action: str, name: str, request: Callable[[], Result]) -> Result:
         """The result of `request`, retried while the server is unreachable. Raises StorageError, of one line."""
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         deadline = time.monotonic() + self.retry_seconds
         pause = FIRST_PAUSE
         while True:
             try:
                 return request()
-            except (BotoCoreError, ClientError, ValueError) as error:
+            except (BotoCoreError, ClientError, ResponseParserError, RecursionError, ValueError) as error:
                 remaining, is_transient = deadline - time.monotonic(), _is_transient(error)
                 if remaining <= 0 or not is_transient:
                     kind = StorageAwayError if is_transient else StorageError
@@ -210,6 +219,8 @@ class S3Storage(Storage):
         if _is_transient(error):
             answers = getattr(error, "response", None)
             reason = f"{endpoint} answers {code}" if answers else f"no connection to {endpoint}"
+            if code == "ResponseParserError":
+                reason = f"{endpoint} answers, but not as S3 does"
             fix = "check AWS_ENDPOINT_URL and that the server runs"
             return f"{reason}, tried for {self.retry_seconds:g} s; {fix}"
         unknown = f"refused with {code}; check the AWS_* variables and the bucket"
@@ -229,11 +240,12 @@ def _code(error: Exception) -> str:
 def _is_transient(error: Exception) -> bool:
     """Whether the same request may succeed later."""
     from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, IncompleteReadError
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return (status >= 500 and _code(error) != "NotImplemented") or status == 429 or _code(error) in NOT_NOW
-    unreachable = isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError)
+    unreachable = isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError | ResponseParserError)
     return unreachable and _code(error) != CERTIFICATE
 
 
@@ -253,4 +265,17 @@ def _client(variables: tuple[tuple[str, str], ...], process: int, timeout: float
         read_timeout=timeout,
         max_pool_connections=READERS,
     )
-    return boto3.session.Session().client("s3", config=config)
+    client = boto3.session.Session().client("s3", config=config)
+    client.meta.events.register("after-call.s3", _check_answer)
+    return client
+
+
+def _check_answer(model: Any, parsed: dict[str, Any], **_: Any) -> None:
+    """Refuse an answer of success that S3 cannot have given. Called by boto3 with every answer."""
+    from botocore.parsers import ResponseParserError
+
+    if parsed["ResponseMetadata"]["HTTPStatusCode"] < 300 and not (
+        ANSWERS.get(model.name, set()) <= parsed.keys()
+        and all(listed.keys() >= LISTED for listed in parsed.get("Contents", []))
+    ):
+        raise ResponseParserError(f"{model.name}: not an answer of S3")

@@ -8,6 +8,8 @@ from datetime import datetime
 
 READERS = 16
 """Names read at the same time: reading one is mostly waiting."""
+LARGEST = 5 * 2**30
+"""Most bytes that are read under a name, unless a caller sets less: S3's limit for one write."""
 
 
 class StorageError(Exception):
@@ -16,6 +18,16 @@ class StorageError(Exception):
 
 class StorageAwayError(StorageError):
     """A storage does not answer or is full; the same request may succeed later."""
+
+
+class TooLargeError(StorageError):
+    """There are more bytes under a name than may be read."""
+
+
+def too_large(place: str, size: int, largest: int) -> TooLargeError:
+    return TooLargeError(
+        f"{place} has {size / 2**20:,.0f} MiB; at most {largest / 2**20:,.0f} MiB are read: replace it by a smaller one"
+    )
 
 
 @dataclass(frozen=True)
@@ -37,8 +49,8 @@ class Storage(ABC):
     location: str
 
     @abstractmethod
-    def read(self, name: str) -> bytes | None:
-        """The bytes under `name`, or None if there are none."""
+    def read(self, name: str, largest: int = LARGEST) -> bytes | None:
+        """The bytes under `name`, or None if there are none. Raises TooLargeError if they are more than `largest`."""
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
         """The bytes under each of `names`, in order; missing names are left out."""

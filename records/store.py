@@ -16,6 +16,7 @@ from records import columns
 from records.manifest import Manifest, parse_manifest
 from records.parsing import check_record, parse_record
 from records.storage import Storage, StorageError
+from records.storage_interface import LARGEST
 
 SWEEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SLICE = 1000
@@ -158,8 +159,8 @@ class SweepRecords:
     def write_artifact(self, trial_key: str, file: str, data: bytes) -> None:
         self.storage.write(f"{self.name}/artifacts/{trial_key}/{file}", data)
 
-    def read_artifact(self, trial_key: str, file: str) -> bytes | None:
-        return self.storage.read(f"{self.name}/artifacts/{trial_key}/{file}")
+    def read_artifact(self, trial_key: str, file: str, largest: int = LARGEST) -> bytes | None:
+        return self.storage.read(f"{self.name}/artifacts/{trial_key}/{file}", largest)
 
     def artifacts(self, trial_key: str) -> list[str]:
         """The file names of a trial's artifacts."""

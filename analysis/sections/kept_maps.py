@@ -1,8 +1,6 @@
 """The images and attribution maps that a trial kept, read from its sweep's storage."""
 
-import io
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,8 @@ from scipy.ndimage import gaussian_filter
 from analysis.trials.scores import COMPLEMENTS
 from analysis.trials.trials import Primary
 from records import SweepRecords
+from records.arrays import LARGEST_ARCHIVE, Arrays
+from records.storage_interface import TooLargeError
 from records.store import MAPS
 
 _REPRODUCED = 0.02
@@ -52,35 +52,36 @@ class KeptMap:
 
 def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> list[KeptMap]:
     """The maps of the primary's attribution that a trial kept; none if it kept none or they cannot be read."""
-    data = records.read_artifact(trial_key, MAPS)
-    if data is None:
+    try:
+        data = records.read_artifact(trial_key, MAPS, LARGEST_ARCHIVE)
+        return [] if data is None else _kept_maps(Arrays(data), primary)
+    except (ArithmeticError, LookupError, TypeError, ValueError, TooLargeError):  # damaged, or another program's
         return []
+
+
+def _kept_maps(file: Mapping[str, Any], primary: Primary) -> list[KeptMap]:
     # The analysis uses the complement of a metric of which less is better.
     measured = {complement: metric for metric, complement in COMPLEMENTS.items()}.get(primary.metric, primary.metric)
     split, attribution = primary.split, primary.attribution
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            images = displayed(file[f"{split}.images"])
+    images = displayed(file[f"{split}.images"])
 
-            def kept(name: str, convert: Callable[[Any], Any], default: Any = None) -> list[Any]:
-                """The value of each image, or the default where it was not kept; more images are scored than kept."""
-                name = f"{split}.{name}"
-                return list(map(convert, file[name][: len(images)])) if name in file else [default] * len(images)
+    def kept(name: str, convert: Callable[[Any], Any], default: Any = None) -> list[Any]:
+        """The value of each image, or the default where it was not kept; more images are scored than kept."""
+        name = f"{split}.{name}"
+        return list(map(convert, file[name][: len(images)])) if name in file else [default] * len(images)
 
-            masks = file[f"{split}.masks"].astype(bool)
-            maps = np.nan_to_num(file[f"{split}.map.{attribution}"].astype(np.float64))
-            names = file.get("class_names")
-            has_classes = f"{split}.scored.labels" in file
-            classes = kept("scored.labels", int) if has_classes else list(map(int, file["labels"][: len(images)]))
-            regions = kept(f"region.{attribution}", np.asarray)
-            if f"{split}.region.{attribution}" not in file:
-                regions = list(reproduced(maps, masks, np.asarray(kept(f"scored.iou.{attribution}", float, np.nan))))
-            distractors = kept("distractors", lambda cue: cue.astype(bool), np.zeros(masks.shape[1:], dtype=bool))
-            scores = kept(f"scored.{measured}.{attribution}", float, np.nan)
-            predicted, correct = kept("scored.predicted", int), kept("scored.correct", bool)
-            index = kept("scored.index", int)
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile):
-        return []
+    masks = file[f"{split}.masks"].astype(bool)
+    maps = np.nan_to_num(file[f"{split}.map.{attribution}"].astype(np.float64))
+    names = file.get("class_names")
+    has_classes = f"{split}.scored.labels" in file
+    classes = kept("scored.labels", int) if has_classes else list(map(int, file["labels"][: len(images)]))
+    regions = kept(f"region.{attribution}", np.asarray)
+    if f"{split}.region.{attribution}" not in file:
+        regions = list(reproduced(maps, masks, np.asarray(kept(f"scored.iou.{attribution}", float, np.nan))))
+    distractors = kept("distractors", lambda cue: cue.astype(bool), np.zeros(masks.shape[1:], dtype=bool))
+    scores = kept(f"scored.{measured}.{attribution}", float, np.nan)
+    predicted, correct = kept("scored.predicted", int), kept("scored.correct", bool)
+    index = kept("scored.index", int)
 
     def word(number: int | None) -> str | None:
         return None if number is None else str(number if names is None else names[number])
@@ -89,6 +90,9 @@ def read_maps(records: SweepRecords, trial_key: str, primary: Primary) -> list[K
         scores = [1 - score for score in scores]
     known = [None if np.isnan(score) else score for score in scores]
     labels, answers = map(word, classes), map(word, predicted)
+    drawn = (*masks, *distractors, *maps, *(region for region in regions if region is not None))
+    if {each.shape for each in drawn} != {images.shape[1:3]}:
+        raise ValueError("images, masks and maps differ in size")
     values = images, masks, distractors, maps, regions, known, classes, labels, answers, correct, index
     return [KeptMap(*of_image) for of_image in zip(*values, strict=True)]
 

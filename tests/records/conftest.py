@@ -61,7 +61,7 @@ class Client:
             raise NoSuchKeyError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
         date = {"HTTPHeaders": {"date": format_datetime(datetime.now(UTC))}}
         answer = {"LastModified": self.written, "ResponseMetadata": date}
-        return {"Body": io.BytesIO(data), "ETag": tag(data), **answer}
+        return {"Body": io.BytesIO(data), "ETag": tag(data), "ContentLength": len(data), **answer}
 
     def delete_object(self, *, Bucket, Key):
         with self.lock:

@@ -86,10 +86,10 @@ def test_a_killed_server_is_an_error_within_seconds_and_loses_nothing(server, mi
 
 def test_a_server_killed_between_metrics_and_artifacts_leaves_one_run(server, mirrored, tmp_path):
     class KillsFirst(SweepRecords):
-        def read_artifact(self, trial_key, file):
+        def read_artifact(self, trial_key, file, *largest):
             if file == "maps.npz":
                 server.kill()
-            return super().read_artifact(trial_key, file)
+            return super().read_artifact(trial_key, file, *largest)
 
     experiment = open_experiment(server.uri, "halfway")
     try:

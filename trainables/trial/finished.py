@@ -4,14 +4,16 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from records import SweepRecords, open_storage
+from records.arrays import LARGEST_ARCHIVE, Arrays, open_archive
 from records.storage import default_location
 from records.store import MAPS, WEIGHTS, Record, as_written
 from trainables.core.config import TrialConfig, settings_of
@@ -28,6 +30,9 @@ from trainables.trial.explain import localise
 from trainables.trial.resolve import resolve
 from trainables.trial.training import Training
 from trainables.trial.trial import Trial
+
+MOST_CHANNELS, MOST_CLASSES = 1024, 2**16
+"""Sizes of a model up to which weights.pt is believed."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,8 +120,8 @@ def load_model(
 
     Raises:
         StorageError: the storage cannot be read.
-        ConfigurationError: there is no such trial, its weights were not kept or are damaged, or this version would
-            train another trial. Other images than the trial's are noticed when `splits` reads them.
+        ConfigurationError: there is no such trial, its weights were not kept, weights or maps are damaged, or this
+            version would train another trial. Other images than the trial's are noticed when `splits` reads them.
     """
     records = SweepRecords(open_storage(default_location() if storage is None else storage), sweep)
     trial = f"trial {trial_key} of {records.location}"
@@ -146,9 +151,29 @@ def load_model(
             f"{trial} has no weights: it ran without --keep-weights, or was not the best of its configuration; train "
             f"it again by trainables.run_trial({call})"
         )
-    arrays = records.read_artifact(trial_key, MAPS)
-    maps = {} if arrays is None else dict(np.load(io.BytesIO(arrays), allow_pickle=False))
+    arrays = records.read_artifact(trial_key, MAPS, LARGEST_ARCHIVE)
+    try:
+        maps = {} if arrays is None else dict(Arrays(arrays))
+    except ValueError as error:
+        raise _unusable(MAPS, trial_key, error) from error
     return FinishedTrial(config, record, unpack_weights(data, config, device), maps)
+
+
+class _Packed(BaseModel):
+    """What weights.pt holds."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+    trial_key: str
+    channels: Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
+    classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
+    weights: dict[str, Tensor]
+
+
+def _unusable(file: str, trial_key: str, error: Exception) -> ConfigurationError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ConfigurationError(
+        f"{file} of trial {trial_key} cannot be used ({reason}); trainables.run_trial trains it again"
+    )
 
 
 def pack_weights(trial: Trial, config: TrialConfig) -> bytes:
@@ -171,15 +196,13 @@ def unpack_weights(data: bytes, config: TrialConfig, device: str = "cpu") -> Cla
         ConfigurationError: the bytes are damaged or belong to another trial.
     """
     try:
-        content = torch.load(io.BytesIO(data), weights_only=True, map_location=device)
-        if content["trial_key"] != config.trial_key:
-            raise ValueError(f"it belongs to trial {content['trial_key']}")
-        model = initialise(config.model, content["channels"], content["classes"], config.seed)
+        open_archive(data, len(data))  # torch does not compress
+        content = _Packed.model_validate(torch.load(io.BytesIO(data), weights_only=True, map_location=device))
+        if content.trial_key != config.trial_key:
+            raise ValueError(f"it belongs to trial {content.trial_key}")
+        model = initialise(config.model, content.channels, content.classes, config.seed)
         # Assigned, not copied: the layout in memory stays that of the training, and results depend on it.
-        model.load_state_dict(content["weights"], assign=True)
-    except (EOFError, KeyError, RuntimeError, TypeError, ValueError, UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigurationError(
-            f"{WEIGHTS} of trial {config.trial_key} cannot be used ({reason}); trainables.run_trial trains it again"
-        ) from error
+        model.load_state_dict(content.weights, assign=True)
+    except Exception as error:  # damaged bytes can raise anything in torch
+        raise _unusable(WEIGHTS, config.trial_key, error) from error
     return model.to(device).eval()

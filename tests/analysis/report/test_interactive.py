@@ -55,8 +55,8 @@ class Held(SweepRecords):
         files = [maps_file(rng) for _ in range(places.max() + 1)]
         self.files = {key: files[place] for key, place in zip(table["trial_key"], places, strict=True)}
 
-    def read_artifact(self, trial_key, file):
-        return self.files[trial_key] if file == "maps.npz" else super().read_artifact(trial_key, file)
+    def read_artifact(self, trial_key, file, *largest):
+        return self.files[trial_key] if file == "maps.npz" else super().read_artifact(trial_key, file, *largest)
 
 
 def sweep_of(table, folder):

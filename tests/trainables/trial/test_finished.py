@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from support import own_images
 from support.commands import PATIENCE, ROOT
 from support.recorded import SWEEP, records_in, results, run_to_the_end, started
 
-from records import columns
-from records.store import WEIGHTS, Record, as_table
+from records import StorageError, columns
+from records.store import MAPS, WEIGHTS, Record, as_table
 from trainables import METHODS, ConfigurationError, TrialTrainable, load_model, resolve, run_trial, settings_of
 from trainables.core.process import as_in_a_sweep
 from trainables.datasets import DATASETS
@@ -136,6 +137,29 @@ def test_missing_weights_are_explained(tmp_path):
     assert len(again) < len(resolve({}).flat()), "settings at their default are left out"
 
 
+def saved(content, **options) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
+
+
+def packed(data: bytes) -> bytes:
+    """The same zip file, compressed and with a member that holds more than the file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.infolist():
+            new.writestr(member.filename, old.read(member) + bytes(2**24 * member.filename.endswith("data/0")))
+    return buffer.getvalue()
+
+
+def bomb() -> bytes:
+    """A zip file whose directory says that it holds 2 GiB."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("0.npy", bytes(100))
+    return buffer.getvalue().replace((100).to_bytes(4, "little"), (2**31).to_bytes(4, "little"))
+
+
 def test_a_damaged_or_foreign_trial_is_refused(tmp_path):
     records, record = swept(tmp_path, SMALL)
     key = record["trial_key"]
@@ -146,10 +170,35 @@ def test_a_damaged_or_foreign_trial_is_refused(tmp_path):
     other, _ = swept(tmp_path / "other", SMALL | {"seed": 1})
     whole = records.read_artifact(key, WEIGHTS)
     foreign = other.read_artifact(next(iter(other.with_weights())), WEIGHTS)
-    for bad in (b"", whole[: len(whole) // 2], foreign, pickle.dumps(print, protocol=2)):
+    good = torch.load(io.BytesIO(whole), weights_only=True)
+    weights = good["weights"]
+    name = next(iter(weights))
+    values = torch.zeros(1), 1, torch.zeros(1).expand(2**40)
+    contents = (
+        *(torch.zeros(3), [], None, "a", {}, weights, {**good, "weights": torch.zeros(3)}, {**good, "more": 1}),
+        *(
+            {**good, "channels": 10**9},
+            {**good, "classes": 10**9},
+            {**good, "channels": 1.0},
+            {**good, "classes": None},
+        ),
+        *({**good, "weights": {**weights, name: value}} for value in values),
+        {**good, "weights": {1: torch.zeros(3)}},
+    )
+    pieces = (b"", whole[: len(whole) // 2], foreign, pickle.dumps(print, protocol=2), b"<html>", packed(whole), bomb())
+    for bad in (*pieces, *map(saved, contents), saved(good, _use_new_zipfile_serialization=False)):
         records.write_artifact(key, WEIGHTS, bad)
-        with pytest.raises(ConfigurationError, match=rf"weights.pt of trial {key} cannot be used"):
+        with pytest.raises(ConfigurationError, match=rf"weights.pt of trial {key} cannot be used \(.+\); trainables"):
             load_model(SWEEP, key, storage=tmp_path)
+    records.write_artifact(key, WEIGHTS, whole)
+    maps = records.read_artifact(key, MAPS)
+    for bad in (b"", b"<html>", maps[: len(maps) // 2], maps.replace(b"\x08\0", b"\x63\0"), bomb()):
+        records.write_artifact(key, MAPS, bad)
+        with pytest.raises(ConfigurationError, match=rf"maps.npz of trial {key} cannot be used \(.+\); trainables"):
+            load_model(SWEEP, key, storage=tmp_path)
+    os.truncate(tmp_path / SWEEP / "artifacts" / key / MAPS, 2**40)
+    with pytest.raises(StorageError, match=r"maps\.npz has 1,048,576 MiB; at most 1,024 MiB are read"):
+        load_model(SWEEP, key, storage=tmp_path)
     records.write({**record, "status": "diverged"})
     records.delete_weights(key)
     with pytest.raises(ConfigurationError, match=r"diverged, and has no weights; its record says why"):

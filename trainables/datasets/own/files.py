@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from posixpath import basename, dirname, normpath
+from stat import S_ISDIR, S_ISREG
 from tempfile import TemporaryDirectory
 from typing import Annotated
 from unicodedata import normalize
@@ -21,6 +22,8 @@ from records.storage import FolderStorage, S3Storage, StorageError
 from trainables.core.errors import ConfigurationError
 
 S3 = "s3://"
+LARGEST = 2**28
+"""Most bytes of a file, and of a decoded image: a file of a few megabytes can decompress to gigabytes."""
 _temporary = cache(TemporaryDirectory)
 composed = partial(normalize, "NFC")
 """A name with a letter and its accent as one character."""
@@ -138,7 +141,7 @@ class Files:
 
     def read(self, location: str) -> bytes:
         try:
-            return self._object(location) if location.startswith(S3) else Path(location).read_bytes()
+            return self._object(location) if location.startswith(S3) else _regular(location)
         except FileNotFoundError:
             raise _missing(location) from None
         except IsADirectoryError:
@@ -174,11 +177,30 @@ class Files:
         if cached.is_file():
             return cached.read_bytes()
         with _storage(parent(location)) as storage:
-            data = storage.read(basename(location))
+            data = storage.read(basename(location), LARGEST)
         if data is None:
             raise _missing(location)
         _write_cached(cached, data)
         return data
+
+
+def _regular(location: str) -> bytes:
+    """The bytes of a regular file; devices, pipes and the files of /proc may never end, or block."""
+    stat = os.stat(location)
+    if S_ISDIR(stat.st_mode):
+        raise IsADirectoryError(location)
+    if stat.st_size > LARGEST:
+        raise ConfigurationError(
+            f"{location} has {stat.st_size / 2**20:,.0f} MiB; at most {LARGEST / 2**20:,.0f} MiB are read: make it "
+            "smaller"
+        )
+    data = b""
+    if is_file := S_ISREG(stat.st_mode):
+        with open(location, "rb") as file:
+            data = file.read(stat.st_size + 1)
+    if not is_file or len(data) > stat.st_size:
+        raise ConfigurationError(f"{location} is a device, a pipe or a file that is being written; name a regular file")
+    return data
 
 
 def _missing(location: str) -> ConfigurationError:

@@ -1,6 +1,7 @@
 """Decoding of image files: PNG, JPEG, TIFF, DICOM or npy, recognised by their first bytes."""
 
 import io
+import math
 import struct
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,8 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
-LARGEST = 2**28
-"""Most bytes of a decoded image. A file of a few megabytes can decompress to gigabytes."""
+from records.arrays import read_array
+from trainables.datasets.own.files import LARGEST
+
+FARTHEST = 1e300
+"""Greatest value of a pixel: differences of values stay finite."""
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+"""The transfer syntax of a DICOM file that is compressed as a whole."""
 ORIENTATION, UPRIGHT = 0x0112, 1
 """The tag of EXIF and TIFF for how to turn an image for display, 1 to 8, and its value for an upright image."""
 COLOURED, COLOURED_SHARE = 0.05, 0.001
@@ -71,23 +77,28 @@ def decode(data: bytes, name: str) -> ImageFile:
     """
     try:
         _check_size(len(data))
-        image = _decode(data, name)
+        with np.errstate(over="ignore", invalid="ignore"):
+            image = _decode(data, name)
     except UnreadableImageError:
         raise
     except Exception as error:  # a damaged file can raise anything in the libraries
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UnreadableImageError(f"cannot be read ({reason}); replace the file") from error
-    if not np.isfinite(image.values).all():
-        raise UnreadableImageError("has values that are not finite; replace them")
     height, width = image.values.shape[:2]
     if min(height, width) < 2:
         raise UnreadableImageError(f"is {width} x {height} pixels, too small to show anything; replace the file")
+    if not (image.values.min() >= -FARTHEST and image.values.max() <= FARTHEST):  # false for NaN
+        raise UnreadableImageError(f"has values that are not finite or beyond {FARTHEST:g}; replace them")
+    if not -FARTHEST <= image.low < image.high <= FARTHEST:
+        raise UnreadableImageError(
+            f"has the range {image.low:g} to {image.high:g}, by its RescaleSlope and RescaleIntercept; correct them"
+        )
     return image
 
 
 def _decode(data: bytes, name: str) -> ImageFile:
     if data.startswith(b"\x93NUMPY"):
-        return _plain(np.load(io.BytesIO(data), allow_pickle=False))
+        return _plain(read_array(data, LARGEST))
     if data[128:132] == b"DICM" or name.lower().endswith((".dcm", ".dicom")):
         return _dicom(data)
     if data.startswith(b"\x89PNG") and data[24:25] == b"\x10":
@@ -108,7 +119,7 @@ def _check_size(size: int) -> None:
 
 def _check_frames(frames: int) -> None:
     if frames > 1:
-        raise UnreadableImageError(f"has {frames} frames; save each as a file of its own")
+        raise UnreadableImageError("has several frames; save each as a file of its own")
 
 
 def _plain(values: np.ndarray, orientation: int | None = None) -> ImageFile:
@@ -119,8 +130,8 @@ def _plain(values: np.ndarray, orientation: int | None = None) -> ImageFile:
     if values.shape[2] > 4 and values.shape[0] in (1, 3):
         values = np.moveaxis(values, 0, 2)
     high = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(values.dtype, 1.0)
-    if values.dtype.kind not in "buif":
-        raise UnreadableImageError(f"has values of type {values.dtype}; save numbers")
+    if values.dtype.kind not in "buif" or values.dtype.itemsize > 8:
+        raise UnreadableImageError(f"has values of type {values.dtype}; save numbers of at most 64 bits")
     bits = f"{values.dtype}" if values.dtype.kind == "f" else f"{8 * values.dtype.itemsize}-bit"
     kind = f"{bits} {CHANNELS.get(values.shape[2], '')}"
     if values.dtype == np.bool_:
@@ -179,10 +190,11 @@ def _tiff(data: bytes) -> ImageFile:
 
     with TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
-        _check_frames(len(file.pages))
+        _check_frames(1 + file.pages.is_multipage)
         if page.dtype is None:
             raise UnreadableImageError("has values of a type that cannot be read; save numbers of 8, 16 or 32 bits")
-        _check_size(page.size * page.dtype.itemsize)
+        # A strip or tile is decoded as a whole, and may be larger than the image.
+        _check_size(max(page.size, math.prod(page.chunks)) * page.dtype.itemsize)
         orientation = page.tags.valueof(ORIENTATION)
         if page.photometric == PHOTOMETRIC.MINISWHITE and page.dtype.itemsize > 1:
             raise UnreadableImageError("is white-is-zero with more than 8 bits; save it black-is-zero")
@@ -196,13 +208,16 @@ def _tiff(data: bytes) -> ImageFile:
 
 def _dicom(data: bytes) -> ImageFile:
     import pydicom
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels import get_decoder, iter_pixels
 
+    if DEFLATED in data:  # pydicom decompresses it before it looks at the size.
+        raise UnreadableImageError("is compressed as a whole (Deflated Explicit VR); save it without")
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     if "PixelData" not in dataset:
         raise UnreadableImageError("is no DICOM file with pixels; replace it")
     _check_frames(int(dataset.get("NumberOfFrames") or 1))
-    _check_size(dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * (dataset.BitsAllocated // 8))
+    shape = (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel)
+    _check_size(math.prod(shape) * max(1, dataset.BitsAllocated // 8))
     if dataset.get("ModalityLUTSequence"):
         raise UnreadableImageError("has a modality lookup table; apply it and save the image anew")
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -211,15 +226,14 @@ def _dicom(data: bytes) -> ImageFile:
     if not kind.startswith(("MONOCHROME", "RGB", "YBR")):
         raise UnreadableImageError(f"has photometric interpretation {kind}; save it as grey or RGB")
     syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        values = np.atleast_3d(pixel_array(dataset))
-    except RuntimeError as error:
-        if not syntax.is_compressed:
-            raise
+    if syntax.is_compressed and not get_decoder(syntax).is_available:
         raise UnreadableImageError(
             f"is compressed as {syntax.name}, for which no decoder is installed; pip install 'pylibjpeg[all]', or save "
             "it uncompressed"
-        ) from error
+        )
+    frames = iter_pixels(dataset)
+    values = next(frames).reshape(shape)
+    _check_frames(1 + (next(frames, None) is not None))  # There may be more than the header says.
     bits = dataset.BitsStored
     low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if dataset.PixelRepresentation else (0.0, 2.0**bits - 1)
     slope, intercept = dataset.get("RescaleSlope"), float(dataset.get("RescaleIntercept") or 0)

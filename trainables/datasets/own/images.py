@@ -1,6 +1,7 @@
 """Datasets of a user's own images, masks and labels; severity by resampling them."""
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -64,7 +65,7 @@ class OwnImagesOptions(BaseOptions):
     @classmethod
     def _range(cls, value: str) -> str:
         limits = re.fullmatch(r"(-?\d+(?:\.\d+)?):(-?\d+(?:\.\d+)?)", value)
-        if value in ("type", "image") or (limits and float(limits[1]) < float(limits[2])):
+        if value in ("type", "image") or (limits and 0 < float(limits[2]) - float(limits[1]) < math.inf):
             return value
         raise ConfigurationError(
             f"bad value {value!r} for pixel_range: write type, image, or LOW:HIGH with LOW < HIGH, e.g. 0:4095"

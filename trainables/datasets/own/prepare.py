@@ -12,6 +12,8 @@ from trainables.datasets.own.table import Box
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue (ITU-R BT.601)."""
+LONGEST_PADDED = 2**14
+"""Longest side in pixels of an image that becomes a square of that side."""
 Pixels = Float[np.ndarray, "height width _"]
 Mask = Bool[np.ndarray, "height width"]
 
@@ -31,7 +33,7 @@ def scale(image: ImageFile, pixel_range: str) -> Pixels:
     else:
         low, high = map(float, pixel_range.split(":"))
     # In double precision, so that 8- and 16-bit values come back exactly.
-    scaled = ((values.astype(np.float64) - low) / max(high - low, 1e-12)).clip(0, 1)
+    scaled = ((values.astype(np.float64) - low) / ((high - low) or 1.0)).clip(0, 1)
     return (1 - scaled if image.inverted else scaled).astype(np.float32)
 
 
@@ -48,6 +50,11 @@ def fitted(pixels: Pixels, size: int, fit: str) -> Float[np.ndarray, "channels {
     if fit != "stretch":
         height, width = pixels.shape[:2]
         side = (max if fit == "pad" else min)(height, width)
+        if side > LONGEST_PADDED:
+            raise UnreadableImageError(
+                f"is {_size(height, width)}; at most {LONGEST_PADDED} can be padded to a square: use fit=stretch or "
+                "fit=crop, or save it smaller"
+            )
         top, left = int((side - height) / 2), int((side - width) / 2)  # negative where it crops
         tensor = pad(tensor, (left, side - width - left, top, side - height - top))
     if tensor.shape[2:] != (size, size):

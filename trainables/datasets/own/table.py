@@ -11,12 +11,14 @@ from records.columns import SPLITS
 from trainables.core.errors import ConfigurationError
 from trainables.datasets.own.files import Files, refusal
 
-SHOWN = 3
-"""Problems in one message."""
+SHOWN, LONGEST_TEXT = 3, 2000
+"""Problems in one message, and characters of each."""
 KNOWN = {"image": "image", "file": "image", "label": "label", "class": "label"}
 KNOWN |= {name: name for name in ("mask", "boxes", "group", "subject", "split")}
 """Our column of each column name."""
 NEEDED = {"image": "'image' or 'file'", "label": "'label' or 'class'"}
+LONGEST_HEADER, LONGEST_CELL = 100_000, 4096
+"""Most characters of the row of column names, and of a cell, which may name a path."""
 POOLS = ("train", "valid", "test")
 """Parts of the data from which the five splits are drawn."""
 POOL_NAMES = {"training": "train", "val": "valid", "validation": "valid", "testing": "test"}
@@ -41,7 +43,8 @@ class Problems(list[str]):
         """Raise a ConfigurationError with the first few messages and the number of the others, if there are any."""
         if self:
             more = len(self) - SHOWN
-            raise ConfigurationError("; ".join(self[:SHOWN]) + (f"; and {more} more" if more > 0 else ""))
+            shown = (text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …" for text in self[:SHOWN])
+            raise ConfigurationError("; ".join(shown) + (f"; and {more} more" if more > 0 else ""))
 
 
 class Box(NamedTuple):
@@ -88,6 +91,11 @@ def read_table(files: Files, location: str, options: Any, problems: Problems, sp
         ) from None
     lines = _lines(text, location, problems)
     _, header = next(lines, ("", []))
+    if (length := sum(map(len, header)) + len(header)) > LONGEST_HEADER:
+        raise ConfigurationError(
+            f"{location} row 1 has {len(header):,} cells of {length:,} characters; at most {LONGEST_HEADER:,} are "
+            "read: give the names of the columns there"
+        )
     columns = _columns(header, location, options, problems)
     if columns is None:
         return []
@@ -196,6 +204,8 @@ def _row(cells: dict[str, str], where: str) -> Row:
     """A row from its cells by field; ValueError if they are wrong."""
     if empty := [field for field in KNOWN.values() if cells.get(field) == "" and field not in ("mask", "boxes")]:
         raise ValueError(f" has no {empty[0]}; fill it in or remove the row")
+    if long := [field for field, cell in cells.items() if len(cell) > LONGEST_CELL and field != "boxes"]:
+        raise ValueError(f" has a {long[0]} of {len(cells[long[0]]):,} characters; at most {LONGEST_CELL:,} are read")
     boxes, split = tuple(_boxes(cells.pop("boxes", ""))), cells.pop("split", "").lower()
     mask = cells.pop("mask", None) or None
     if mask and boxes:

@@ -1,5 +1,6 @@
 """Unusable data are refused before any training, with file and row, what is allowed and how to fix it."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -96,6 +97,13 @@ BAD: list[tuple[Callable[[Path], object], str]] = [
     (edit("x0.png,normal", "x0.png,noraml"), "2 groups (16 x left … 3 labels (1 x noraml … misspelt … cue_groups="),
     (edit("x2.dcm,sick", '"x2.dcm,sick'), "row 4 has a line break within a cell; close its quotation mark"),
     (put("table.csv", b"image,label\na.png," + b"x" * 2**18), "row 2 cannot be read (field larger than … fix the row"),
+    (put("table.csv", b"x" * 10_000_000 + b"\nimage,label\n"), "row 1 cannot be read (field larger than"),
+    (put("table.csv", b",".join(b"c%d" % i for i in range(1_000_000))), "row 1 has 1,000,000 cells … at most 100,000"),
+    (put("table.csv", b"image,label\n" + b"a," * 1_000_000), "row 2 has 1000001 cells, the header 2"),
+    (put("table.csv", b"image,label\nx0.png," + b"a" * 5000), "row 2 has a label of 5,000 characters; at most 4,096"),
+    (put("table.csv", b"image,la\0bel\nx0.png,a"), "table.csv has no column 'label' … 'image,la\\x00bel'"),
+    (put("table.csv", "image,label\nx0.png,a".encode("utf-16")), "row 1 is not text in UTF-8 … save it as such"),
+    (put("table.csv", b"x0.png,a\nx1.jpg,b\n"), "no column 'image' … row 1 is 'x0.png,a' … first row; allowed are"),
     (edit(",left,p0", "", 1), "row 2 … 2 cells … header 4"),
     (edit("x1.jpg", "x0.png"), "row 3 … x0.png … row 2 … keep one"),
     (put("table.csv", b"image,label\nM\xfcller.png,a"), "row 2 is not text in UTF-8 … save it as such"),
@@ -155,6 +163,26 @@ def test_bad_data_are_refused_with_file_and_row(damage, pieces, folder):
     # Without re.DOTALL the whole message is one line.
     with pytest.raises(ConfigurationError, match=".*".join(map(re.escape, pieces.split(" … ")))):
         check(folder)
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "/dev/zero", "/proc/version", "pipe"])
+def test_a_device_a_pipe_and_a_file_of_the_kernel_are_not_read(place, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match=r"is a device, a pipe or a file .* name a regular file"):
+        resolve({"dataset": f"manifest:{tmp_path / place}"})
+
+
+def test_a_file_too_large_is_not_read(folder):
+    os.truncate(folder / "images/x3.npy", 2**40)
+    with pytest.raises(
+        ConfigurationError, match=r"row 5: image x3\.npy: .* has 1,048,576 MiB; at most 256 MiB are read"
+    ):
+        check(folder)
+
+
+def test_an_order_mark_does_not_matter(good, folder):
+    (folder / "table.csv").write_bytes(b"\xef\xbb\xbf" + (good / "table.csv").read_bytes())
+    assert content(folder) == content(good)
 
 
 def test_several_problems_are_shown_at_a_time(folder):

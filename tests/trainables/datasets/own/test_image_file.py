@@ -135,7 +135,7 @@ def test_a_pixel_range_may_be_set_or_be_that_of_each_image():
         ),
         (png_bytes(GREY8[:1]), ("is 7 x 1 pixels", "too small")),
         (tiff_bytes(GREY16, photometric="miniswhite"), ("white-is-zero with more than 8 bits", "black-is-zero")),
-        (dicom_bytes(GREY12, NumberOfFrames=2), ("has 2 frames",)),
+        (dicom_bytes(GREY12, NumberOfFrames=2), ("has several frames", "file of its own")),
         (dicom_bytes(GREY8, bits=8, jpeg=b"x", syntax="1.2.840.10008.1.2.4.80"), ("JPEG-LS", "pylibjpeg")),
     ],
 )
