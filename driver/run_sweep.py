@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -10,13 +10,14 @@ from itertools import chain
 from rich.console import Console
 
 from analysis.numbers import count, listed
-from driver import user_errors
+from driver import StoppedError, user_errors
 from driver.plan.make_plan import check_data, make_plan
 from driver.plan.notes import declared_note, others_note, seeds_note
 from driver.plan.plan import Plan, declare, declared_plan, declared_space, open_records
 from driver.plan.study import load_best_settings
 from driver.ray.cluster import IN_RAY_JOB, check_shared, connect, local_slots
 from driver.ray.run import remove_scratch, run_trials
+from driver.ray.start import watched
 from driver.request import Request
 from driver.terminal import say
 from driver.upkeep.delete import check_not_deleted, no_sweep
@@ -70,7 +71,11 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     progress = Progress(console, plan.planned)
     # Kubernetes restarts a Ray job whose cluster was lost; the job then meets its own lease.
     patience = SECONDS + RENEW_EVERY if IN_RAY_JOB in os.environ else 0.0
-    with Stop(progress.announce_stop) as stop, Lease(records, progress.facts, stop.give_up, patience) as lease:
+    with (
+        Stop(progress.announce_stop) as stop,
+        Lease(records, progress.facts, stop.give_up, patience) as lease,
+        ExitStack() as local_ray,
+    ):
         for note in lease.notes:
             say(console, note, "yellow")
         records = lease.fence()
@@ -79,11 +84,13 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         progress.already_done = plan.planned if request.sync else plan.planned - len(plan.pending(loaded.records))
         log = SweepLog(records)
         try:
-            outcome = _run_and_finish(request, plan, records, loaded, progress, log, stop, lease)
+            outcome = _run_and_finish(request, plan, records, loaded, progress, log, stop, lease, local_ray)
             log.event("end", answer=outcome.answer)
         except KeyboardInterrupt:
             again = f"Repeat the command{f' with --name {records.name} in place of --fresh' if request.fresh else ''}"
             done = f"{progress.done} of {count(progress.total, 'trial')} done"
+            if stop.problem is not None:
+                raise StoppedError(f"{stop.problem}. Nothing is lost: {done}. {again} to go on") from None
             raise KeyboardInterrupt(f"{done}. {again} to go on.") from None
         finally:
             if log.lines:
@@ -133,6 +140,7 @@ def _run_and_finish(
     log: SweepLog,
     stop: Stop,
     lease: Lease,
+    local_ray: ExitStack,
 ) -> Outcome:
     console = progress.console
     pending = [] if request.sync else plan.pending(loaded.records)
@@ -151,6 +159,8 @@ def _run_and_finish(
         if pending and records.manifest() is None:
             declare(records, plan, command, others, request.keep_weights)
         raise
+    if pending and request.address == "local":
+        local_ray.enter_context(watched(stop.end_at_once))
     changed = not request.sync and declare(records, plan, command, others, request.keep_weights)
     for path, reason in records.set_aside(loaded.rejected).items():
         say(console, f"set aside {path}: {reason}", "yellow")
@@ -193,6 +203,8 @@ def _run_and_finish(
                     stop=stop,
                     followers=followers,
                 )
+            # The end needs no Ray, so it cannot lose it.
+            local_ray.close()
             stop.check()
             loaded = records.load()
 

@@ -112,6 +112,7 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
     import ray
 
     _hide_arguments()
+    _shorten_messages(console, None if address == "local" else LOST_NODE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if address == "local":
@@ -137,7 +138,6 @@ def connect(address: str, concurrency: int | None, resources: TrialResources, co
                 f"no Ray cluster at --address {scrub(address)!r} ({reason}); start one with `ray start --head`, give "
                 "ray://HOST:10001, or leave --address at local"
             ) from None
-    _shorten_messages(console)
     nodes = _nodes_with_room(resources)
     if not nodes:
         message = f"no node of the cluster has room for a trial of {resources} now; trials wait for one that has"
@@ -178,14 +178,18 @@ def _check_gpu(resources: TrialResources) -> None:
         )
 
 
-def _shorten_messages(console: Console) -> None:
-    """Shorten messages of Ray's nodes to a line: for a lost node Ray prints the end of its log."""
+def _shorten_messages(console: Console, lost_node: str | None) -> None:
+    """Shorten messages of Ray's nodes to a line: for a lost node Ray prints the end of its log.
+
+    `lost_node` replaces that message; with None nothing is printed, as for this machine's node `watched` says it.
+    """
     from ray._private import worker
 
     def show(data: dict[str, Any], ignore_prefix: bool) -> None:
         for message in data["lines"]:
             first = message.strip().split("\n")[0]
-            say(console, LOST_NODE if first.startswith("Raylet is terminated") else first, "yellow")
+            if (line := lost_node if first.startswith("Raylet is terminated") else first) is not None:
+                say(console, line, "yellow")
 
     # Ray has no setting for it. If a later release has no such function, nothing changes.
     worker.print_to_stdstream = show

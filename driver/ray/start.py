@@ -1,12 +1,14 @@
 """Starts Ray on this machine, with more patience than Ray has by default, since other programs may slow it down."""
 
+import atexit
 import os
 import random
 import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,15 @@ PATIENCE = {
     "RAY_worker_register_timeout_seconds": str(SECONDS),
 }
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+SERVERS = ("raylet", "gcs_server")
+"""The processes without which Ray cannot go on."""
+WATCH_EVERY = 0.2
+"""Seconds between two looks at them."""
 AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
 def start_local(cpus: int | None, gpus: int | None, console: Console) -> None:
-    """Start Ray for this process with so many processors and GPUs, None for all. Tries twice."""
+    """Start Ray for this process with so many processors and GPUs, None for all. The second try has twice the time."""
     os.environ.update({name: os.environ.get(name, value) for name, value in PATIENCE.items()})
     _make_token()
     for is_last in (False, True):
@@ -49,7 +55,42 @@ def start_local(cpus: int | None, gpus: int | None, console: Console) -> None:
                     "programs may leave it too little time or memory: repeat the command when fewer are running"
                 ) from None
             shutil.rmtree(session, ignore_errors=True)
-            say(console, f"Ray did not start ({error}); trying once more", "yellow")
+            os.environ.update({name: str(2 * int(os.environ[name])) for name in PATIENCE})
+            say(console, f"Ray did not start ({error}); trying once more, with more time", "yellow")
+
+
+@contextmanager
+def watched(lost: Callable[[str], object]) -> Iterator[None]:
+    """A block that needs the Ray of this process, which ends with it.
+
+    `lost` is called with the reason if one of Ray's servers ends first: Ray's core would end this process, too,
+    up to a minute later and without a message that helps.
+    """
+    import ray
+    from ray._private import worker
+
+    node, left = worker._global_node, threading.Event()
+    dead: list[str] = []
+
+    def watch() -> None:
+        while not (dead or left.wait(WATCH_EVERY)):
+            dead.extend(kind for kind, _ in node.dead_processes() if kind in SERVERS)
+        if dead:
+            # The processes of trials end when they find the raylet gone.
+            node.kill_all_processes(check_alive=False)
+            # Called before Ray's own handler, which would wait a minute for the servers.
+            atexit.register(os._exit, StoppedError.exit_code)
+            lost(f"Ray's process {dead[0]} ended unexpectedly, perhaps killed for memory")
+
+    thread = threading.Thread(target=watch, name="ray", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
+        if not dead:
+            ray.shutdown()
 
 
 def _make_token() -> None:

@@ -1,6 +1,7 @@
 """Ctrl-C: stops at once if nothing can be lost, cleanly while trials run, and at once if pressed again."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -53,6 +54,14 @@ class Stop(Stopper):
     def give_up(self, problem: str) -> None:
         """Stop because of `problem`, which becomes the command's error."""
         self.problem = self.problem or problem
+
+    def end_at_once(self, problem: str) -> None:
+        """Raise KeyboardInterrupt in the main thread because of `problem`, unless a signal came first."""
+        if not self.interrupted:
+            self.give_up(problem)
+        self.interrupted = self._announced = True
+        if (main := threading.main_thread().ident) is not None:
+            signal.pthread_kill(main, signal.SIGINT)
 
     def check(self) -> None:
         """Raise StoppedError after a problem, KeyboardInterrupt after a signal."""

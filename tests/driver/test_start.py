@@ -48,8 +48,8 @@ def test_a_second_try_starts_afresh(ray_init, tmp_path, capsys):
     start.start_local(2, 0, Console(width=300))
     assert [psutil.pid_exists(process.pid) for process in started] == [False, True]
     assert [path.name for path in (tmp_path / "ray").iterdir()] == [f"session_1_{os.getpid()}"]
-    assert settings == [start.PATIENCE] * 2
-    assert capsys.readouterr().out == f"Ray did not start ({TIMEOUT}); trying once more\n"
+    assert settings == [start.PATIENCE, {name: str(2 * int(value)) for name, value in start.PATIENCE.items()}]
+    assert capsys.readouterr().out == f"Ray did not start ({TIMEOUT}); trying once more, with more time\n"
 
 
 def test_there_is_no_third_try(ray_init, tmp_path):

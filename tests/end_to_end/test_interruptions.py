@@ -91,6 +91,29 @@ def test_after_a_kill_the_second_command_does_all(moment, tmp_path):
     assert run_again(tmp_path) == []
 
 
+@pytest.mark.parametrize("server", ["raylet", "gcs_server"])
+def test_a_lost_ray_is_said_in_one_line_and_the_second_command_does_all(server, tmp_path, tiny_sweep):
+    sweep = (*TINY, "--name", "lost", "--concurrency", "2", "--tracking-uri", "none")
+    with running_sweep(tmp_path, *sweep) as driver:
+        wait_until(lambda: faults.workers(driver), driver)
+        (victim,) = (p for p in psutil.Process(driver.pid).children(recursive=True) if p.name() == server)
+        trial_processes = faults.workers(driver)
+        victim.kill()
+        started = time.monotonic()
+        assert driver.wait(PATIENCE) == 1
+        # Ray's core waits a minute before it ends the process.
+        assert time.monotonic() - started < 45
+    out = (tmp_path / "out").read_text()
+    (said,) = (line for line in out.splitlines() if "Error:" in line)
+    assert re.search(rf"Ray's process {server} ended.*Nothing is lost: \d of 7 trials done\. Repeat the command", said)
+    assert not re.search(r"Traceback|state-dump|rpc_client", out)
+    assert not (tmp_path / "sweeps/lost/lease.json").exists()
+    assert not psutil.wait_procs(trial_processes, timeout=30)[1], "a trial outlived its sweep"
+    ran = run_sweep(tmp_path, *sweep)
+    assert ran.code == 0, ran
+    assert faults.records_of(tmp_path / "sweeps/lost/records") == faults.records_of(tiny_sweep.records)
+
+
 def test_a_full_disk_is_said_and_with_room_again_the_sweep_goes_on(small_disk, tmp_path, tiny_sweep):
     sweep = (*TINY, "--max-trials", "2", "--name", "full", "--storage", str(small_disk))
     ballast = fill(small_disk, but=60_000)
