@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -14,6 +15,8 @@ from support.commands import ROOT, run_sweep
 from support.services import free_ports
 
 from driver.view.mlflow_ui import HOST
+from records import SweepRecords, columns, open_storage
+from records.mirror import mirror_sweep, mirror_trial, open_experiment
 from search_spaces.strengths import PAPER_METHODS
 
 pytestmark = pytest.mark.slow
@@ -21,15 +24,14 @@ WAIT = 60
 """Seconds within which a page must show what it is waited for."""
 
 
-@pytest.fixture(scope="module")
-def ui(tiny_sweep, tmp_path_factory):
+@contextmanager
+def serving(tracking_uri, folder):
     """The running command of `make ui` and its lines, in another folder: the database is MLFLOW_TRACKING_URI's."""
-    folder = tmp_path_factory.mktemp("elsewhere")
     (port,) = free_ports(1)
     recipe = (ROOT / "Makefile").read_text().split("\nui:")[1].splitlines()[1].strip()
     program, *arguments = recipe.replace("$(MLFLOW_PORT)", str(port)).split()
     assert program == "$(BIN)/python"
-    variables = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": tiny_sweep.tracking_uri, "DISPLAY": ""}
+    variables = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": tracking_uri, "DISPLAY": ""}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")} | variables
     command = [sys.executable, *arguments]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as server:
@@ -40,6 +42,12 @@ def ui(tiny_sweep, tmp_path_factory):
             server.send_signal(signal.SIGINT)
             assert server.wait(WAIT) == 0
             assert list(folder.iterdir()) == [], "a database was made where there was none"
+
+
+@pytest.fixture(scope="module")
+def ui(tiny_sweep, tmp_path_factory):
+    with serving(tiny_sweep.tracking_uri, tmp_path_factory.mktemp("elsewhere")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -138,3 +146,50 @@ def test_a_trial_shows_its_scores_its_parent_and_a_saliency_picture(address, bro
 def wide(browser, image):
     """Width in pixels of an image as it was loaded."""
     return browser.execute_script("return arguments[0].complete ? arguments[0].naturalWidth : 0", image)
+
+
+PAYLOADS = (
+    "<img src=x onerror=document.body.dataset.owned=1>",
+    "<script>document.body.dataset.owned=2</script>",
+    '"><svg onload=document.body.dataset.owned=3>',
+    "[link](javascript:document.body.dataset.owned=4) {{constructor.constructor('document.body.dataset.owned=5')()}}",
+)
+
+
+def test_names_from_data_are_text_in_mlflows_pages(browser, tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    experiment = open_experiment(uri, "hostile", (tmp_path / "artifacts").as_uri())
+    records = SweepRecords(open_storage(tmp_path / "sweeps"), "hostile")
+    for seed, payload in enumerate(PAYLOADS):
+        key = f"{seed:016x}"
+        scores = {"test_ood.auc": 0.5, "test_ood.iou.integrated_gradients": 0.25}
+        names = {
+            "dataset": f"folder:/{payload}",
+            "method": payload,
+            "model": payload,
+            "error": payload,
+            "host": payload,
+        }
+        settings = {"severity": 1.0, "strength": 0.1, "seed": seed, "data_seed": 0, "hp.classes": payload}
+        fixed = {"trial_key": key, "status": "failed", "schema_version": columns.SCHEMA_VERSION}
+        records.write_artifact(key, "epochs.json", b"[]")
+        records.write({**fixed, **names, **settings, **scores})
+        run_id = mirror_trial(experiment, records, records.read(key))
+    mirror_sweep(experiment, records, None, {"methods": ", ".join(PAYLOADS)}, {}, {"space": PAYLOADS[0]}, done=True)
+    (tmp_path / "elsewhere").mkdir()
+    with serving(uri, tmp_path / "elsewhere") as (_, lines):
+        table = lines[0].split()[-1]
+        run, parent = (
+            f"{table.partition('#')[0]}#/experiments/{experiment.experiment_id}/runs/{i}"
+            for i in (run_id, experiment.parent_run_id)
+        )
+        pages = {
+            table: "4 matching runs",
+            run: PAYLOADS[-1],
+            parent: PAYLOADS[1],
+            f"{run}/artifacts/attribution": "epochs",
+        }
+        for page, shown in pages.items():
+            visit(browser, page)
+            see(browser, shown)
+            assert browser.execute_script("return document.body.dataset.owned") is None, page
