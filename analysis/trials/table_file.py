@@ -59,7 +59,13 @@ def _read_parquet(path: Path, most: int) -> pd.DataFrame:
             raise MemoryError
         for field in file.schema_arrow:
             value = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-            if not (pa.types.is_primitive(value) or pa.types.is_string(value) or pa.types.is_large_string(value)):
+            # A column without any value has the type null.
+            if not (
+                pa.types.is_null(value)
+                or pa.types.is_primitive(value)
+                or pa.types.is_string(value)
+                or pa.types.is_large_string(value)
+            ):
                 raise ValueError(f"column {field.name!r} holds {field.type!s:.60}, not texts, numbers or flags")
         table = file.read(use_threads=False)
         # Texts that are no Unicode would fail later.

@@ -107,7 +107,7 @@ def test_the_command_of_a_request_repeats_its_trials_without_credentials(tmp_pat
     options = {"dataset": "folder:my scans", "name": "mine", "assignments": ("root=s3://me:key@bucket", "lr=1e-3")}
     assert request(tmp_path, **options).command("mine") == (
         "python sweep.py --space smoke --dataset 'folder:my scans' --name mine --max-trials 3 "
-        "--set root=s3://***@bucket --set lr=1e-3"
+        "--set 'root=s3://***@bucket' --set lr=1e-3"
     )
 
 
