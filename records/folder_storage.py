@@ -19,10 +19,12 @@ LOCK_SECONDS = 30.0
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+NO_SYNC = (errno.EACCES, errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP)
+"""Errors of syncing a folder on Windows, on some network file systems, and without permission to list it."""
 
 
 class FolderStorage(Storage):
-    """A folder on a local or shared file system."""
+    """A folder on a local or shared file system. A power failure undoes no method that has returned."""
 
     def __init__(self, root: str | Path):
         try:
@@ -88,6 +90,7 @@ class FolderStorage(Storage):
         with _explained("delete", path), _locked(path) as file:
             if file is not None:
                 path.unlink()
+                sync(path.parent)
 
     def files(self, prefix: str) -> dict[str, File]:
         folder = self.root / prefix
@@ -127,8 +130,11 @@ class FolderStorage(Storage):
             path = self.root / name
             with _explained("delete", path):
                 path.unlink(missing_ok=True)
-            folders |= {folder for folder in path.parents if self.root in folder.parents}
-        _remove_empty(folders)
+            folders |= {folder for folder in path.parents if self.root in (folder, *folder.parents)}
+        _remove_empty(folders - {self.root})
+        with _explained("delete", self.root):
+            for folder in filter(Path.is_dir, folders):
+                sync(folder)
 
     def clear_partial(self, prefix: str) -> None:
         folder = self.root / prefix
@@ -155,6 +161,27 @@ def _unless_gone(error: OSError) -> None:
         raise error
 
 
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+
+
+def _make(folder: Path) -> None:
+    """Create a folder and those above it, unless they exist."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
+
+
 def _remove_empty(folders: Iterable[Path]) -> None:
     """Remove each folder that is empty, or holds only others of them that are."""
     for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
@@ -166,7 +193,7 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 @contextmanager
 def _part(path: Path, data: bytes) -> Iterator[Path]:
     """A temporary file with `data` beside `path`, deleted at the end unless renamed. Creates missing folders."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     # In the same folder, where os.replace is atomic; the leading dot hides it from `files`.
     part = path.parent / f".{uuid4().hex}{PART}"
     try:
@@ -176,6 +203,8 @@ def _part(path: Path, data: bytes) -> Iterator[Path]:
             file.flush()
             os.fsync(file.fileno())
         yield part
+        # Until its folder is on the disk too, a power failure undoes the renaming of a file.
+        sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
 

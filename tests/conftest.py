@@ -10,6 +10,7 @@ import pytest
 from filelock import FileLock
 from support.commands import TINY, Ran, TinySweep, run_sweep
 from support.need import need
+from support.power import BreakableDisk
 from support.services import free_ports
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -52,3 +53,16 @@ def small_disk(tmp_path):
         yield disk
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.fixture
+def breakable_disk(tmp_path):
+    """A disk whose power can be cut."""
+    try:
+        disk = BreakableDisk(tmp_path)
+    except OSError as error:
+        need(f"making a disk in a file is not permitted here: {error}")
+    try:
+        yield disk
+    finally:
+        disk.remove()

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, UInt16
 
+from records.folder_storage import sync
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import numpy_stream
 from trainables.datasets.own import prepare
@@ -153,6 +154,9 @@ def _build(folder: Path, options: Any, rows: Sequence[Row], files: Files) -> Non
         rows = [replace(row, where=basename(row.where), image=basename(row.image)) for row in rows]
         fields = ("where", "image", "label", "group", "subject", "split")
         (partial / "rows.json").write_text(json.dumps([{name: getattr(row, name) for name in fields} for row in rows]))
+        for path in partial.iterdir():
+            # Otherwise a power failure after the renaming leaves black images.
+            sync(path)
         try:
             partial.rename(folder)
         except OSError:

@@ -1,6 +1,7 @@
 """A user's own images: counts, splits without common subjects, nesting over severities, one key per content."""
 
 import csv
+import multiprocessing
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from support import own_images
 from driver import UserError
 from driver.plan.make_plan import check_data, make_plan
 from driver.plan.plan import Plan
+from records.folder_storage import FolderStorage
 from search_spaces import SPACES
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
@@ -173,6 +175,20 @@ def test_images_of_a_killed_process_are_not_used_and_removed_after_a_day(small, 
     assert torch.equal(opened(f"folder:{small}").splits()["train"].images, expected)
     assert not abandoned.exists()
     assert running.exists()
+
+
+def test_no_black_images_after_a_power_failure(small, breakable_disk, monkeypatch, tmp_path):
+    expected = opened(f"folder:{small}").splits()["train"].images
+    monkeypatch.setenv("XDG_CACHE_HOME", str(breakable_disk.path))
+    # In a process that ends: this one would keep the files mapped.
+    process = multiprocessing.get_context("fork").Process(target=lambda: opened(f"folder:{small}").splits())
+    process.start()
+    process.join()
+    # A record that is written to the same disk flushes its journal, and so the new folder's name.
+    FolderStorage(breakable_disk.path).write("record", b"")
+    breakable_disk.cut_power()
+    breakable_disk.mount()
+    assert torch.equal(opened(f"folder:{small}").splits()["train"].images, expected)
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(small, monkeypatch, tmp_path):
