@@ -37,6 +37,7 @@ def test_what_counts_as_done_survives_twenty_power_failures(breakable_disk, tmp_
     rng, counted = random.Random(0), tmp_path / "counted"  # noqa: S311 -- reproducible moments, nothing secret
     storage, processes = breakable_disk.path / "sweeps", multiprocessing.get_context("fork")
     records = SweepRecords(open_storage(storage), "mine")
+    counted.touch()
     for cut in range(20):
         writers = [
             processes.Process(
@@ -46,7 +47,11 @@ def test_what_counts_as_done_survives_twenty_power_failures(breakable_disk, tmp_
         ]
         for writer in writers:
             writer.start()
-        time.sleep(rng.uniform(0.02, 0.2))
+        # By what was written, not by time, which is unequal on a busy machine.
+        enough = len(counted.read_text().split()) + rng.randint(1, 20)
+        while len(counted.read_text().split()) < enough:
+            assert any(writer.is_alive() for writer in writers)
+            time.sleep(rng.uniform(0.001, 0.01))
         breakable_disk.cut_power()
         for writer in writers:
             writer.join()
@@ -57,7 +62,7 @@ def test_what_counts_as_done_survives_twenty_power_failures(breakable_disk, tmp_
         assert not (lost := set(keys) - present), f"{lost} of {len(keys)} lost by failure {cut + 1}"
         for key in present:
             assert records.read_artifact(key, "maps.npz") == key.encode() * 4000
-    assert len(keys) > 20
+    assert len(keys) >= 20
 
 
 def create(storage: FolderStorage) -> None:
