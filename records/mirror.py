@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from records import columns
 from records.fence import Check, LostError
 from records.mirror_names import KEY, PLACES, TRIALS_VIEW, is_plotted, metric, pack, run_name, views
@@ -27,6 +29,7 @@ PARENT = "mlflow.parentRunId"
 ATTRIBUTION_FOLDER, WEIGHTS_FOLDER = "attribution", "weights"
 """Folders of a run's artifacts."""
 SCORES = (columns.performance("test_ood", "auc"), columns.performance("test_id", "auc"))
+EPOCHS_FILE = TypeAdapter(list[dict[str, float | None]])
 TAGS = (*columns.NOTED, *PLACES)
 """Columns of a record that are tags of its run."""
 
@@ -93,18 +96,22 @@ def mirror_trial(
         weights: also log the trial's weights, if they are kept.
 
     Raises:
-        RefusedError: MLflow refuses this record.
+        RefusedError: MLflow refuses this record, or its metrics per epoch are damaged.
         LostError: another driver has taken the sweep over; a second run of the trial, made here, is deleted again.
     """
     from mlflow.entities import Metric, Param, RunData, RunTag
 
     key, named = record["trial_key"], (record.get("mlflow_run_id"),)
+    try:
+        epochs = EPOCHS_FILE.validate_json(records.read_artifact(key, EPOCHS) or b"[]")
+    except ValidationError:
+        again = "remove its record, and the same command runs it again"
+        raise RefusedError(f"{EPOCHS} of trial {key} is damaged; {again}") from None
     with connected(experiment.tracking_uri, check=experiment.check) as client, _made(experiment, records, key) as made:
         run_id = (_runs(client, experiment.experiment_id, KEY, key, named=named) if runs is None else runs).get(key)
         existing = None if run_id is None else client.get_run(run_id)
         earlier = RunData() if existing is None else existing.data
         started = _milliseconds(record.get("started_at"))
-        epochs = json.loads(records.read_artifact(key, EPOCHS) or b"[]")
         metrics = [
             Metric(metric(f"epoch.{name}"), value, started, step)
             for step, values in enumerate(epochs)

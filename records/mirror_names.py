@@ -11,6 +11,8 @@ from itertools import count, takewhile
 from typing import Any
 from urllib.parse import quote
 
+from pydantic import TypeAdapter
+
 from records import columns
 
 UNPLOTTED = "unplotted"
@@ -32,6 +34,9 @@ COLUMN_WIDTHS = {"attributes.`Run Name`": 300, "attributes.`Created`": 110}
 """Of the columns that MLflow shows of every run, in pixels."""
 CHARACTER, MARGIN = 6, 40
 """Of a column's title, in pixels."""
+
+
+NUMBERS = TypeAdapter(dict[str, int | float])
 
 
 def metric(column: str) -> str:
@@ -62,9 +67,9 @@ def pack(numbers: Mapping[str, float], size: int) -> dict[str, str]:
 
 
 def unpack(tags: Mapping[str, str]) -> dict[str, float]:
-    """The numbers in a run's tags."""
+    """The numbers in a run's tags. Raises ValueError if one of these tags holds something else."""
     texts = takewhile(bool, (tags.get(_tag(place), "") for place in count(1)))
-    return {name: number for text in texts for name, number in json.loads(text).items()}
+    return {name: number for text in texts for name, number in NUMBERS.validate_json(text).items()}
 
 
 def _tag(place: int) -> str:

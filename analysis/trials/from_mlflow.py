@@ -16,7 +16,7 @@ from analysis.trials.load import load_file
 from analysis.trials.trials import Trials
 from records import columns
 from records.database import DatabaseError, check_database
-from records.mirror_names import PLACES, column_of_metric, unpack
+from records.mirror_names import PLACES, UNPLOTTED, column_of_metric, unpack
 from records.mlflow_client import configure
 from records.secrets import scrub
 from records.store import MANIFEST, TABLE
@@ -113,7 +113,14 @@ def _without_garbage_collection() -> Iterator[None]:
 def _row(run: Any) -> dict[str, Any]:
     # Metrics had their column's own name once; a run that was mirrored again has both, and the present one is right.
     metrics = sorted(run.data.metrics.items(), key=lambda item: "/" in item[0])
-    numbers = {column_of_metric(name): value for name, value in metrics} | unpack(run.data.tags)
+    try:
+        unplotted = unpack(run.data.tags)
+    except ValueError:
+        raise AnalysisError(
+            f"MLflow run {run.info.run_id} has a damaged tag {UNPLOTTED!r}; delete the run in MLflow, and "
+            "sweep.py --sync makes it again from its record"
+        ) from None
+    numbers = {column_of_metric(name): value for name, value in metrics} | unplotted
     params = {name: _value(name, text) for name, text in run.data.params.items()}
     tags = {name: run.data.tags[name] for name in TAGS if name in run.data.tags}
     return {**numbers, **params, **tags, "mlflow_run_id": run.info.run_id}
