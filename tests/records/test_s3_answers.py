@@ -9,6 +9,7 @@ import pytest
 from records.s3_storage import S3Storage
 from records.storage_interface import StorageAwayError, StorageError, TooLargeError
 
+pytestmark = pytest.mark.slow
 PAGE = b"<html><head><title>Welcome</title></head><body>Sign in<br>now</body></html>"
 XML_PAGE = b"<?xml version='1.0'?><html><body>Sign in</body></html>"
 LISTING = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents>{}</Contents></ListBucketResult>"

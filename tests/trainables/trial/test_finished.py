@@ -187,9 +187,11 @@ def test_a_damaged_or_foreign_trial_is_refused(tmp_path):
     )
     pieces = (b"", whole[: len(whole) // 2], foreign, pickle.dumps(print, protocol=2), b"<html>", packed(whole), bomb())
     for bad in (*pieces, *map(saved, contents), saved(good, _use_new_zipfile_serialization=False)):
-        records.write_artifact(key, WEIGHTS, bad)
         with pytest.raises(ConfigurationError, match=rf"weights.pt of trial {key} cannot be used \(.+\); trainables"):
-            load_model(SWEEP, key, storage=tmp_path)
+            unpack_weights(bad, resolve(SMALL))
+    records.write_artifact(key, WEIGHTS, b"")
+    with pytest.raises(ConfigurationError, match=rf"weights.pt of trial {key} cannot be used"):
+        load_model(SWEEP, key, storage=tmp_path)
     records.write_artifact(key, WEIGHTS, whole)
     maps = records.read_artifact(key, MAPS)
     for bad in (b"", b"<html>", maps[: len(maps) // 2], maps.replace(b"\x08\0", b"\x63\0"), bomb()):
