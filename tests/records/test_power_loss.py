@@ -17,6 +17,8 @@ from records import StorageError, SweepRecords, columns, open_storage
 from records.folder_storage import FolderStorage
 
 WRITERS = 2
+TRIAL = {"dataset": "synthetic", "severity": 1.0, "method": "baseline", "strength": 0.0, "data_seed": 0}
+TRIAL |= {"status": "completed", "started_at": "2026-01-02T03:04:05+00:00", "schema_version": columns.SCHEMA_VERSION}
 
 
 def write_until_the_power_fails(storage: str, first: int, counted: str) -> None:
@@ -27,7 +29,7 @@ def write_until_the_power_fails(storage: str, first: int, counted: str) -> None:
             key = f"{number:016d}"
             try:
                 records.write_artifact(key, "maps.npz", key.encode() * 4000)
-                records.write({"trial_key": key, "seed": number, "schema_version": columns.SCHEMA_VERSION})
+                records.write({"trial_key": key, "seed": number, **TRIAL})
             except StorageError:
                 os._exit(0)
             done.write(f"{key}\n")

@@ -87,7 +87,7 @@ def test_a_killed_training_resumes_for_all_trials(alone, tmp_path):
 
 def test_a_kill_between_two_records_resumes_from_the_checkpoint(alone, tmp_path, monkeypatch):
     trials = configs("baseline")
-    write = FolderStorage.write
+    create = FolderStorage.create
     full = []
 
     def two_records(storage, name, data):
@@ -95,10 +95,10 @@ def test_a_kill_between_two_records_resumes_from_the_checkpoint(alone, tmp_path,
             full.append(name)
             if len(full) > 2:
                 raise StorageError("no room")
-        write(storage, name, data)
+        return create(storage, name, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FolderStorage, "write", two_records)
+        patch.setattr(FolderStorage, "create", two_records)
         assert run_to_the_end(started(tmp_path, *trials)) == {"storage_problem": "no room", "done": True}
     assert records_in(tmp_path).done() == {trial.trial_key for trial in trials[:2]}
     resumed = started(tmp_path, *trials[2:])

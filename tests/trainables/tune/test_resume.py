@@ -130,14 +130,14 @@ def test_a_trial_that_cannot_write_its_record_says_so_and_counts_as_not_run(tmp_
 
 def test_a_record_is_written_while_the_next_trial_runs_and_reported_once_it_is_there(tmp_path, monkeypatch):
     writing, go_on = threading.Event(), threading.Event()
-    write = SweepRecords.write
+    add = SweepRecords.add
 
     def slow(records, record):
         writing.set()
         go_on.wait(60)
-        write(records, record)
+        add(records, record)
 
-    monkeypatch.setattr(SweepRecords, "write", slow)
+    monkeypatch.setattr(SweepRecords, "add", slow)
     trainable = started(tmp_path, settings("baseline"), **IN_BACKGROUND)
     assert trainable.step() == {"done": True}, "all epochs are in one step"
     first = trainable.training.trials[0].trial_key
@@ -158,7 +158,7 @@ def test_a_record_that_cannot_be_written_in_the_background_is_the_next_results_p
 
     trainable = started(tmp_path, settings("baseline"), **IN_BACKGROUND)
     with monkeypatch.context() as patched:
-        patched.setattr(SweepRecords, "write", full)
+        patched.setattr(SweepRecords, "add", full)
         assert trainable.step() == {"done": True}
         trainable.reset_config(settings("masked"))
         assert trainable.step() == {"storage_problem": "No space left on device", "done": True}

@@ -87,7 +87,7 @@ def decode(data: bytes, name: str) -> ImageFile:
     height, width = image.values.shape[:2]
     if min(height, width) < 2:
         raise UnreadableImageError(f"is {width} x {height} pixels, too small to show anything; replace the file")
-    if not (image.values.min() >= -FARTHEST and image.values.max() <= FARTHEST):  # false for NaN
+    if not (float(image.values.min()) >= -FARTHEST and float(image.values.max()) <= FARTHEST):  # false for NaN
         raise UnreadableImageError(f"has values that are not finite or beyond {FARTHEST:g}; replace them")
     if not -FARTHEST <= image.low < image.high <= FARTHEST:
         raise UnreadableImageError(

@@ -331,7 +331,7 @@ def test_a_folder_in_s3_is_the_same_data_and_fetched_once(small, bucket, monkeyp
     from records.s3_storage import S3Storage
 
     read = S3Storage.read
-    monkeypatch.setattr(S3Storage, "read", lambda self, name: fetched.append(name) or read(self, name))
+    monkeypatch.setattr(S3Storage, "read", lambda self, name, *limit: fetched.append(name) or read(self, name, *limit))
     assert key(remote) == key(f"folder:{small}")
     assert fetched == []
     client.put_object(Bucket=name, Key="data/masks/x2.png", Body=own_images.png_bytes(np.zeros((20, 20), np.uint8)))
