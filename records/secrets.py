@@ -14,7 +14,7 @@ SECRET_NAMES = re.compile(
 PUBLIC_NAMES = re.compile(r"(^|_)(FILE|PATH|DIR|SOCK|MODE|TYPE|USER|USERNAME|HOST|PORT)$|^PWD$", re.IGNORECASE)
 """Variables named like secrets whose values are none, such as SSH_AUTH_SOCK."""
 USER_PART = re.compile(
-    r"""(?P<scheme>[a-z][a-z0-9+.-]*://)
+    r"""(?P<scheme>[a-z][a-z0-9+.-]{0,30}://)
     (?P<login>
         # user:password, in which databases allow @ and /. A port with a later @ may be the start of a password.
         (?<!http://)(?<!https://)[^/\s\[:]*:\S*@ | [^/\s\[:@]*:\S*@ | [^/\s\[:]*:(?!\d{1,5}[/?\#])\S*@
