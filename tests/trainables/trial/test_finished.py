@@ -26,6 +26,7 @@ from trainables import METHODS, ConfigurationError, TrialTrainable, load_model, 
 from trainables.core.process import as_in_a_sweep
 from trainables.datasets import DATASETS
 from trainables.trial import data, training
+from trainables.trial.finished import unpack_weights
 from trainables.trial.trial import Trial
 
 SMALL = {"n_train": 48, "n_valid": 32, "n_test": 48, "epochs": 2, "batch_size": 16, "severity": 1.0, "lr": 3e-3}
