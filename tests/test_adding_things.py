@@ -120,10 +120,7 @@ LINES = {
             '    greeting: str = option("welcome", "Text to print first.", "TEXT"),',
         ),
         "driver/request.py": ("    sync: bool", "    greeting: str"),
-        "driver/run_sweep.py": (
-            "    records = open_records(request.storage, request.sweep, request.fresh)",
-            "    console.print(request.greeting)",
-        ),
+        "driver/run_sweep.py": ("    if request.dry_run:", "        console.print(request.greeting)"),
     },
 }
 """By kind and file: the line that the added one follows."""
@@ -197,4 +194,4 @@ def test_one_of_each_kind_costs_as_few_lines_as_it_should(scratch):
         assert ran.returncode == 0, ran.stdout + ran.stderr
     command = [sys.executable, "sweep.py", "--dry-run", "--greeting", "hello"]
     ran = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True)
-    assert ran.stdout.startswith("hello\n"), ran.stderr
+    assert "hello\n" in ran.stdout, ran.stderr
