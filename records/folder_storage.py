@@ -120,7 +120,7 @@ class FolderStorage(Storage):
             with _part(path, b"") as part:
                 now = part.stat().st_mtime
         except OSError:
-            # Whoever may not write here can still ask for the status.
+            # --status must work without permission to write.
             now = time.time()
         return datetime.fromtimestamp(written, UTC), datetime.fromtimestamp(now, UTC)
 

@@ -117,6 +117,7 @@ class S3Storage(Storage):
                 answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
             except self._client.exceptions.NoSuchKey:
                 return None
+            answer["Body"].read()  # otherwise the connection could not be used again
             date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
             return answer["LastModified"], parsedate_to_datetime(date) if date else datetime.now(UTC)
 

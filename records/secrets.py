@@ -91,7 +91,7 @@ SHOWN_AS = {
 
 
 def printable(text: str) -> str:
-    """`text` with a visible character in place of each that would command a terminal: ␛ for an escape."""
+    """`text` with control characters replaced by visible symbols, such as ␛ for an escape."""
     return text.translate(SHOWN_AS)
 
 

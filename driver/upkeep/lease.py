@@ -196,7 +196,7 @@ class Lease:
                 continue
 
     def _renew(self) -> None:
-        """Renew the lease. Raises LostError if another driver has it, StorageError if nobody can know."""
+        """Renew the lease. Raises LostError if another driver has it, StorageError if the storage cannot tell."""
         started, data = _elapsed(), self._content()
         while not self.storage.replace(self.name, self.written, data):
             # A renewal may have succeeded although its answer was lost.

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 SHUT_DOWN = 0x8004587D
-"""ext4's EXT4_IOC_SHUTDOWN, which tests of file systems use in place of a power failure."""
+"""EXT4_IOC_SHUTDOWN of Linux, which stops an ext4 file system as a power failure would."""
 WITHOUT_FLUSH = (2).to_bytes(4, "little")
 """What is neither on the disk nor in its journal is lost."""
 

@@ -23,7 +23,7 @@ from support.faults import Server, left_behind, mirror_problems, records_of  # n
 from support.layered_trials import Layer, layered  # noqa: E402
 
 LEASE = 6.0
-"""Seconds after which a lease expires here, in place of a minute."""
+"""Seconds until a lease expires in these runs; a sweep's own lasts a minute."""
 PROGRAM = f"""
 import sys
 from driver.upkeep import lease
