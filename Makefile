@@ -97,8 +97,12 @@ gpu-check: install ## compare a GPU with the processor: methods, maps, repeated 
 calibration: install ## apply the analysis to simulated sweeps with a known truth; resumes where it was stopped
 	$(BIN)/python -m benchmarks.calibration
 
-mutation: install ## change the code of statistics, records and trials at random, and count the changes that quick tests notice
-	$(BIN)/python -m benchmarks.mutation --out mutation.jsonl
+$(VENV)/.mutation: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutation]'
+	@touch $@
+
+mutation: $(VENV)/.mutation ## change the code of statistics, records and trials at random, and count the changes that quick tests notice
+	$(BIN)/python -m benchmarks.mutation --out build/mutation
 
 # kfp pins older libraries than the project has, so it lives in an environment of its own that sees the project's.
 $(KUBEFLOW)/.installed: k8s/kubeflow/requirements.txt $(VENV)/.installed

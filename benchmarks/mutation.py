@@ -1,187 +1,99 @@
 """Mutation testing: which changes of the code do the quick tests notice?
 
-Run `python -m benchmarks.mutation --out mutation.jsonl`, with `--root TREE` to measure another checkout. The tests are
-collected once. For each mutant of a fixed sample, a fork of that process replaces the code of one function and runs the
-tests that execute the mutated statement, shortest first, up to the first failure. The results are appended to `--out`,
-and the statements that each test executes to a file beside it, so that the same command continues. mutmut and
-cosmic-ray collect the tests again for each mutant, which takes longer here than the tests.
+Run `python -m benchmarks.mutation --out build/mutation`, with `--root TREE` to measure another checkout. cosmic-ray
+makes each mutant of a fixed sample in a copy of the checkout, and testmon chooses the tests that execute the changed
+function, which run up to the first failure. The same command continues where it was stopped.
 """
 
-import builtins
-import importlib
-import multiprocessing
 import os
-import pickle
-import resource
+import random
+import shlex
 import shutil
-import signal
+import subprocess
 import sys
-import tempfile
-import traceback
-import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
-import pytest
 import typer
-from _pytest.runner import runtestprotocol
 
-from benchmarks.mutants import PACKAGES, Mutant, exchange, mutated, recording, sample
-from benchmarks.timing import Results, print_table
+from benchmarks.timing import print_table
 
+if TYPE_CHECKING:
+    from cosmic_ray.work_db import WorkDB
+    from cosmic_ray.work_item import WorkItem
+
+PACKAGES = ("analysis/stats", "analysis/answer", "records", "trainables/trial")
 TESTS = ("tests/analysis/stats", "tests/analysis/answer", "tests/records", "tests/trainables/trial")
 """The tests of these packages; other tests kill some of the mutants too, but take far longer."""
-WARM = "captum.attr matplotlib.pyplot mlflow mlxtend.data pandas scipy.stats sklearn.metrics torch"
-"""Imported before the first fork."""
-WAIT = 900
-"""Seconds after which a child process is stopped, whatever it waits for."""
+AT_IMPORT = ("core/ReplaceBinaryOperator_BitOr", "core/RemoveDecorator")
+"""Operators whose mutants mostly fail when a file is imported: a type `A | B` becomes `A + B`, a dataclass none."""
+NOT_COPIED = (".*", "build", "sweeps", "mlartifacts", "__pycache__")
+PYTEST = [sys.executable, *shlex.split("-m pytest -q -p no:cacheprovider --testmon"), *TESTS]
+QUICK = ["-m", "not slow and not cluster"]
+SELECTED = ["-x", "--testmon-nocollect", "--testmon-forceselect"]
+SECONDS = 300.0
+"""For the tests of one mutant."""
 
 
-def in_fork(work: Callable[[], Any], processor_seconds: float, folder: str) -> Any:
-    """The result of `work` in a child process, or None if the child was stopped. `folder` holds its temporary files."""
-    result = Path(folder) / "result"
-    result.parent.mkdir(exist_ok=True)
-
-    def child() -> None:
-        os.setsid()
-        resource.setrlimit(resource.RLIMIT_CPU, (int(processor_seconds), int(processor_seconds) + 1))
-        for stream in (1, 2):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-        try:
-            result.write_bytes(pickle.dumps(work()))
-        except BaseException:
-            result.write_bytes(pickle.dumps(RuntimeError(traceback.format_exc())))
-        os._exit(0)
-
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
-    process.join(WAIT)
-    with suppress(ProcessLookupError):
-        os.killpg(cast("int", process.pid), signal.SIGKILL)
-    process.join()
-    value = pickle.loads(result.read_bytes()) if result.exists() else None  # noqa: S301
-    shutil.rmtree(folder, ignore_errors=True)
-    if isinstance(value, RuntimeError):
-        raise value
-    return value
+def package_of(item: "WorkItem") -> str:
+    return next(package for package in PACKAGES if item.mutations[0].module_path.is_relative_to(package))
 
 
-class Runner:
-    """A pytest plugin that takes the place of the loop over the collected tests."""
-
-    def __init__(self, root: Path, out: Path, mutants: int, budget: float):
-        self.root, self.out, self.n, self.budget = root, out, mutants, budget
-        self.shared: dict[str, set[tuple[str, int]]] = defaultdict(set)
-        self.executed: set[tuple[str, int]] = set()
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
-        """Count what a shared fixture executes for each test that uses it."""
-        if fixturedef.scope == "function":
-            return (yield)
-        before = self.executed.copy()
-        self.executed.clear()
-        result = yield
-        self.shared[fixturedef.argname] |= self.executed
-        self.executed |= before
-        return result
-
-    def reports(self, items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, list[pytest.TestReport]]]:
-        """Run the tests one after the other."""
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            yield item, runtestprotocol(item, log=False, nextitem=following)
-
-    def record(self, items: list[pytest.Item]) -> dict[str, tuple[float, list[tuple[str, int]]]]:
-        """Processor seconds of each test that passes, and the statements that it executes."""
-        vars(builtins)["__executed__"] = self.executed
-        for file in (file for package in PACKAGES for file in (self.root / package).rglob("*.py")):
-            exchange(file, recording(file, str(file.relative_to(self.root))))
-        measured, start = {}, sum(os.times()[:4])
-        for item, reports in self.reports(items):
-            executed = self.executed.union(*(self.shared[name] for name in getattr(item, "fixturenames", ())))
-            end = sum(os.times()[:4])
-            if all(report.passed for report in reports):
-                measured[item.nodeid] = (end - start, sorted(executed))
-            self.executed.clear()
-            start = end
-        return measured
-
-    def killer(self, mutant: Mutant, items: list[pytest.Item]) -> str:
-        """The first test that fails, or an empty text."""
-        exchange(self.root / mutant.file, mutated(self.root, mutant))
-        try:
-            failed = (item for item, reports in self.reports(items) if any(report.failed for report in reports))
-            return getattr(next(failed, None), "nodeid", "")
-        except BaseException as error:
-            return f"stopped by {error!r}"
-
-    def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        with warnings.catch_warnings(action="ignore"):
-            for name in WARM.split():
-                importlib.import_module(name)
-        items = {item.nodeid: item for item in session.items}
-        files = defaultdict(list)
-        for item in session.items:
-            files[item.path.relative_to(self.root).as_posix()].append(item)
-        measured, tests = Results(self.out.with_suffix(".tests.jsonl")), defaultdict(list)
-        results, mutants = Results(self.out), sample(self.root, self.n)
-        with tempfile.TemporaryDirectory() as folder:
-            os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
-            for file, members in files.items():
-                if file not in measured:
-                    measured[file] = in_fork(partial(self.record, members), WAIT, folder) or {}
-                    print(f"{file}: {len(measured[file])} of {len(members)} tests", flush=True)
-                for test, (seconds, executed) in measured[file].items():
-                    for name, line in executed:
-                        tests[name, line].append((seconds, test))
-            for position, mutant in enumerate(mutants, 1):
-                if str(mutant) in results:
-                    continue
-                seconds, selected = 0.0, list[pytest.Item]()
-                for taken, test in sorted(tests[mutant.file, mutant.statement]):
-                    if test in items and (not selected or seconds + taken <= self.budget):
-                        seconds += taken
-                        selected.append(items[test])
-                result, killer = "without tests", ""
-                if selected:
-                    killer = in_fork(partial(self.killer, mutant, selected), 20 + 5 * seconds, folder)
-                    result = "survived" if killer == "" else "killed"
-                results[str(mutant)] = result
-                print(f"{position} of {len(mutants)}: {result}  {mutant}  {killer or ''}", flush=True)
-        summarise({mutant: results[str(mutant)] for mutant in mutants})
-        return True
+def keep_sample(session: "WorkDB", n: int) -> None:
+    """Keep at least `n` mutants: from each package in proportion to all that it has, the same ones in every session."""
+    every: dict[str, list[WorkItem]] = defaultdict(list)
+    for item in session.work_items:
+        if not item.mutations[0].operator_name.startswith(AT_IMPORT):
+            every[package_of(item)].append(item)
+    total = sum(map(len, every.values()))
+    session.clear()
+    for package, items in every.items():
+        items.sort(key=lambda item: str(item.mutations))
+        session.add_work_items(random.Random(package).sample(items, -(-n * len(items) // total)))  # noqa: S311
 
 
-def summarise(results: dict[Mutant, str]) -> None:
-    packages = [next(package for package in PACKAGES if mutant.file.startswith(package)) for mutant in results]
-    counts = pd.crosstab(pd.Series(packages, name="package"), pd.Series(results.values(), name=""), margins=True)
-    print_table(counts.assign(**{"kill rate": counts.get("killed", 0) / counts["All"]}), digits=3)
-    print("\nNot killed:")
-    for mutant, result in results.items():
-        if result != "killed":
-            print(f"{result}: {mutant}")
+def summarise(session: "WorkDB") -> None:
+    results = session.completed_work_items
+    packages = pd.Series([package_of(item) for item, _ in results], name="package")
+    counts = pd.crosstab(packages, pd.Series([result.is_killed for _, result in results], name="killed"), margins=True)
+    print_table(counts.assign(**{"kill rate": counts.get(True, 0) / counts["All"]}), digits=3)
+    print("\nNot killed:", *(result.diff for _, result in results if not result.is_killed), sep="\n\n")
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Where the results are appended.")],
+    out: Annotated[Path, typer.Option(help="Folder of the copy and the results.")],
     root: Annotated[Path, typer.Option(help="The checkout to measure.")] = Path.cwd(),  # noqa: B008
     mutants: Annotated[int, typer.Option(min=1, help="Size of the sample.")] = 320,
-    budget: Annotated[float, typer.Option(help="Processor seconds of tests for a mutant.")] = 4.0,
 ) -> None:
     """Measure which mutants the quick tests kill."""
-    out, root = out.resolve(), root.resolve()
-    sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path.cwd()]
-    # Tests of the tree import its benchmarks, not those of this script.
-    sys.modules.pop("benchmarks", None)
-    os.environ["PYTHONPATH"] = str(root)
-    os.chdir(root)
-    options = ["-q", "-s", "-p", "no:cacheprovider", "--rootdir", str(root), "-m", "not slow and not cluster"]
-    pytest.main([*options, *TESTS], plugins=[Runner(root, out, mutants, budget)])
+    # Installed by the extra `mutation` alone.
+    from cosmic_ray.commands import execute, init
+    from cosmic_ray.config import ConfigDict
+    from cosmic_ray.modules import find_modules
+    from cosmic_ray.work_db import use_db
+
+    tree = out.resolve() / "tree"
+    # Also where it exists: a process that was stopped may have left a mutant.
+    shutil.copytree(root, tree, ignore=shutil.ignore_patterns(*NOT_COPIED), dirs_exist_ok=True)
+    # There cosmic-ray changes the files.
+    os.chdir(tree)
+    os.environ["PYTHONPATH"] = str(tree)
+    with use_db(f"{tree}.sqlite") as session:
+        if not session.num_work_items:
+            subprocess.run([*PYTEST, *QUICK], check=True)
+            init(find_modules(map(Path, PACKAGES)), session, {})
+            keep_sample(session, mutants)
+        # Without a test that executes the changed code, pytest ends with 5, and the mutant survives.
+        command = f"{shlex.join([*PYTEST, *QUICK, *SELECTED])}; test $? -eq 0 -o $? -eq 5"
+        config = {
+            "test-command": shlex.join(["sh", "-c", command]),
+            "timeout": SECONDS,
+            "distributor": {"name": "local"},
+        }
+        execute(session, ConfigDict(config))
+        summarise(session)
 
 
 if __name__ == "__main__":

@@ -3,20 +3,20 @@
 Exit codes: 0 everything holds; 1 something differs or fails; 2 there is no GPU, or an argument is wrong.
 """
 
-import json
 import math
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
 from rich.progress import track
 
+from analysis.report.render import json_bytes
 from benchmarks.gpu_check.comparison import Check, Comparison, checks
 from benchmarks.gpu_check.sharing import CUDA, SHARES, Throughput, compare_shares, measure
 from benchmarks.timing import machine
@@ -71,21 +71,16 @@ class Result:
             "device": self.device,
             "date": date.today().isoformat(),
             "holds": self.holds,
-            "comparisons": [{**asdict(e, dict_factory=_finite), "holds": e.holds} for e in self.comparisons],
-            "throughput": [asdict(e, dict_factory=_finite) for e in self.throughput],
+            "comparisons": [{**asdict(e), "holds": e.holds} for e in self.comparisons],
+            "throughput": [asdict(e) for e in self.throughput],
         }
-        data.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        data.write_bytes(json_bytes(content))
         page.write_text(self.page)
         return data, page
 
 
 def _section(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"\n{title}:\n\n{table(head, rows)}\n" if rows else ""
-
-
-def _finite(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON has no NaN and no infinity: null."""
-    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in fields}
 
 
 def described(device: str) -> str:

@@ -20,10 +20,10 @@ from trainables import ATTRIBUTIONS, LOCALISATION, METHODS, MODELS, Trial, Trial
 from trainables.core.config import Precision, Preset
 from trainables.saliency.attribution.randomisation import random_model, randomisation_check
 from trainables.saliency.faithfulness import FAITHFULNESS, Explained
-from trainables.saliency.localisation import TUNED, traits_of
+from trainables.saliency.localisation import TUNED
 from trainables.saliency.localisation.blur import blur
 from trainables.trial.evaluate import logits_of, probes
-from trainables.trial.explain import Scored
+from trainables.trial.explain import Scored, score_maps
 from trainables.trial.train import train_epoch
 from trainables.trial.training import Training
 
@@ -254,10 +254,7 @@ def localisation(metric: str, device: str) -> dict[str, Tensor]:
     """A localisation metric of the processor's maps."""
     _, scored = explained(device)
     maps = blur(maps_of("input_gradient", "cpu").to(device), 1.0)
-    if metric in TUNED:
-        return {metric: TUNED[metric](maps, scored.masks, maps, scored.masks)}
-    on_distractor = traits_of(LOCALISATION[metric]).on_distractor
-    return {metric: LOCALISATION[metric](maps, scored.distractors if on_distractor else scored.masks)}
+    return {metric: score_maps(metric, maps, scored, tuned_on=(maps, scored.masks))}
 
 
 def faithfulness(measure: str, device: str) -> dict[str, Tensor]:

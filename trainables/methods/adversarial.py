@@ -70,7 +70,6 @@ class Adversarial(Penalty):
     stops_gradient = True
     strengths = (1e-2, 1e1)
     draws = True
-    comparable_penalty = False
     paper_revision = 2
     Options = AdversarialOptions
     options: AdversarialOptions

@@ -15,6 +15,7 @@ from trainables.core.shapes import Images, Labels, Maps, PerImage
 from trainables.core.streams import torch_stream
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, in_batches, maps_of, target_logits
+from trainables.saliency.localisation.metric import defined
 
 STEPS = 28
 """Steps in which `deletion` and `insertion` change all pixels."""
@@ -60,9 +61,7 @@ class Explained:
 
     def defined(self, scores: PerImage) -> PerImage:
         """Set scores to NaN where the map is all zero or not finite."""
-        flat = self.maps.flatten(1)
-        usable = (flat > 0).any(dim=1) & flat.isfinite().all(dim=1)
-        return torch.where(usable, scores.to(self.maps.dtype), torch.nan)
+        return defined(scores.to(self.maps.dtype), self.maps, torch.ones_like(self.maps, dtype=torch.bool))
 
 
 def deletion(explained: Explained) -> PerImage:

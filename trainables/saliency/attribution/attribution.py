@@ -1,6 +1,6 @@
 """The base of all attributions: from (model, images, targets) to one non-negative map per image."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -29,10 +29,6 @@ class Attribution:
     """False if maps do not depend on the model: a baseline of what the images alone would score."""
     draws: ClassVar[bool] = False
     """True if maps depend on random draws."""
-    may_be_zero: ClassVar[bool] = False
-    """True if a map can be all zero although the model is not constant."""
-    contract_settings: ClassVar[Mapping[str, object]] = {}
-    """Settings that the contract tests add, whose toy models have few layers."""
 
     def __init__(self, config: TrialConfig, references: Images | None = None):
         """`references` are the trial's training images, for attributions that average over baseline images; None for
