@@ -3,17 +3,17 @@
 import ast
 import inspect
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, get_args
 
+import typer
 import typer.main
 from pydantic.fields import FieldInfo
 from typer import Typer
+from typer.cli import get_docs_for_click
 
 import sweep
 from analysis import __main__ as analyse
@@ -36,8 +36,6 @@ COMMANDS: Mapping[str, Typer] = {
     "python -m analysis.paper": paper.app,
     "python -m trainables.datasets": datasets_command.app,
 }
-DEFAULT = r"\s*\\?\[default: (.*)\]"
-"""How an option's help states a default that is not a constant."""
 
 
 # A page's title and opening are the docstring of the function that makes its sections.
@@ -46,9 +44,11 @@ DEFAULT = r"\s*\\?\[default: (.*)\]"
 def commands() -> Iterable[str]:
     """Commands
 
-    What `--help` says. An option that may be given again takes one value each time.
+    What `--help` says. `--set` may be given again, with one setting each time.
     """
-    return (_command(name, app) for name, app in COMMANDS.items())
+    for name, app in COMMANDS.items():
+        command = typer.main.get_command(app)
+        yield get_docs_for_click(obj=command, ctx=typer.Context(command), indent=1, name=name).rstrip()
 
 
 def settings() -> Iterable[str]:
@@ -149,32 +149,6 @@ def names(methods: Iterable[str]) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _command(name: str, app: Typer) -> str:
-    command = typer.main.get_command(app)
-    # The subcommand, if the program has any.
-    command = getattr(command, "commands", {}).get(name.rpartition(" ")[2], command)
-    options = [one for one in command.params if one.param_type_name == "option" and one.name != "help"]
-    arguments = [(one.metavar or one.name or "").upper() for one in command.params if one.param_type_name == "argument"]
-    usage = f"```\n{' '.join([name, *arguments, '[OPTIONS]'])}\n```"
-    listed = table(("option", "meaning", "default"), map(_option, options))
-    return "\n\n".join([f"## `{name}`", *map(markdown, paragraphs(command.help)), usage, listed])
-
-
-def _option(one: Any) -> tuple[str, str, str]:
-    """An option's name with its value, meaning and default."""
-    described = " ".join((one.help or "").split())
-    default = ""
-    if stated := re.search(DEFAULT, described):
-        default = markdown(stated[1])
-    elif not one.is_flag and isinstance(one.default, str | int | float | Path):
-        default = f"`{one.default}`"
-    if one.envvar:
-        default = f"`{one.envvar}`, else {default}"
-    value = "" if one.is_flag else f" {one.metavar or one.name.upper()}"
-    meaning = markdown(re.sub(DEFAULT, "", described).strip()).rstrip(".")
-    return f"`{', '.join(one.opts)}{value}`", meaning + ("; may be given again" if one.multiple else ""), default
 
 
 def _statistic(section: Section[Any]) -> str:

@@ -1,6 +1,6 @@
 """Faithfulness: does a map describe what the model does? A covariate of the localisation scores, not one of them.
 
-To add one: a function from an `Explained` to one score per image, and a line in FAITHFULNESS.
+To add one: a function from an `Explained` to one score per image, and its name in FAITHFULNESS.
 """
 
 from collections.abc import Callable
@@ -158,8 +158,5 @@ def _area_under_fade(explained: Explained, show_highest: bool) -> PerImage:
 
 
 FAITHFULNESS: dict[str, Callable[[Explained], PerImage]] = {
-    "deletion": deletion,
-    "infidelity": infidelity,
-    "insertion": insertion,
-    "sensitivity_max": sensitivity_max,
+    measure.__name__: measure for measure in (deletion, infidelity, insertion, sensitivity_max)
 }

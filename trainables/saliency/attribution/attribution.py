@@ -1,6 +1,7 @@
 """The base of all attributions: from (model, images, targets) to one non-negative map per image."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -41,8 +42,12 @@ class Attribution:
     def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         """|attribution of the target's logit|, summed over channels; not blurred.
 
-        The model is in evaluation mode. The attribution splits any number of images into batches.
+        The model is in evaluation mode. Any number of images is split into batches, for `batch_maps`.
         """
+        return in_batches(partial(self.batch_maps, model), images, targets)
+
+    def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+        """The maps of at most `IMAGES_AT_ONCE` images."""
         raise NotImplementedError
 
     def passes(self, images: Images) -> int:

@@ -3,14 +3,14 @@
 from functools import cache
 
 from captum.attr import LayerGradCam as CaptumLayerGradCam
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import interpolate
 
 from trainables.core.errors import ConfigurationError
 from trainables.core.shapes import Images, Labels, Maps
 from trainables.models import Classifier
 from trainables.models.initialise import layers_of
-from trainables.saliency.attribution.attribution import Attribution, Logits, in_batches
+from trainables.saliency.attribution.attribution import Attribution, Logits
 
 
 class GradCam(Attribution):
@@ -27,13 +27,9 @@ class GradCam(Attribution):
         """The module whose map is used."""
         return model.trunk
 
-    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+    def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         method = CaptumLayerGradCam(Logits(model), self.layer(model))
-
-        def coarse(x: Tensor, y: Tensor) -> Tensor:
-            return method.attribute(x, target=y, relu_attributions=True).detach()
-
-        small = in_batches(coarse, images, targets)
+        small = method.attribute(images, target=targets, relu_attributions=True).detach()
         self.map_size = min(small.shape[2:])
         return interpolate(small, size=images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 

@@ -7,7 +7,6 @@ import torch
 from captum.attr import DeepLift as CaptumDeepLift
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
-from torch import Tensor
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.core.shapes import Images, Labels, Maps
@@ -18,7 +17,6 @@ from trainables.saliency.attribution.attribution import (
     Logits,
     as_map,
     gradient,
-    in_batches,
 )
 
 NOISE = 0.15
@@ -39,8 +37,8 @@ class InputXGradient(Attribution):
 
     smoothing = 1.0
 
-    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
-        return in_batches(lambda x, y: as_map(x * gradient(model, x, y)), images, targets)
+    def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+        return as_map(images * gradient(model, images, targets))
 
 
 class IntegratedGradients(Attribution):
@@ -90,17 +88,13 @@ class SmoothGrad(SampledGradients):
     Source: Smilkov et al., arXiv:1706.03825, section 3.
     """
 
-    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+    def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         noises = torch.randn(self.gradients, *images.shape[1:], generator=self.rng()).to(images)
-
-        def smooth(x: Tensor, y: Tensor) -> Tensor:
-            spread = NOISE * (x.flatten(1).amax(dim=1) - x.flatten(1).amin(dim=1))[:, None, None, None]
-            total = torch.zeros_like(x)
-            for noise in noises:
-                total += gradient(model, x + spread * noise, y)
-            return as_map(total / len(noises))
-
-        return in_batches(smooth, images, targets)
+        spread = NOISE * (images.flatten(1).amax(dim=1) - images.flatten(1).amin(dim=1))[:, None, None, None]
+        total = torch.zeros_like(images)
+        for noise in noises:
+            total += gradient(model, images + spread * noise, targets)
+        return as_map(total / len(noises))
 
 
 class GradientShap(SampledGradients):
@@ -113,20 +107,16 @@ class GradientShap(SampledGradients):
     Source: Erion et al., Nat. Mach. Intell. 2021, equation 3 (expected gradients); Lundberg & Lee, NeurIPS 2017.
     """
 
-    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+    def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         rng, n = self.rng(), self.gradients
         known = images.new_zeros(1, *images.shape[1:]) if self.references is None else self.references
         # Select first, so that only n references are copied to the model's device.
         references = known[torch.randint(len(known), (n,), generator=rng).to(known.device)].to(images)
-        places = torch.rand(n, generator=rng).tolist()
-
-        def expected(x: Tensor, y: Tensor) -> Tensor:
-            total = torch.zeros_like(x)
-            for reference, place in zip(references, places, strict=True):
-                total += (x - reference) * gradient(model, reference + place * (x - reference), y)
-            return as_map(total / n)
-
-        return in_batches(expected, images, targets)
+        total = torch.zeros_like(images)
+        for reference, place in zip(references, torch.rand(n, generator=rng).tolist(), strict=True):
+            difference = images - reference
+            total += difference * gradient(model, reference + place * difference, targets)
+        return as_map(total / n)
 
 
 class ChangedBackpropagation(Attribution):
@@ -135,14 +125,12 @@ class ChangedBackpropagation(Attribution):
     smoothing = 1.0
     method: ClassVar[Any]
 
-    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
-        method = self.method(Logits(model))
+    def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         with warnings.catch_warnings():
             # The warnings are about hooks on activations, which captum removes after the call.
             warnings.filterwarnings("ignore", message="Setting (forward, )?backward hooks")
-            return in_batches(
-                lambda x, y: as_map(method.attribute(x.detach().clone().requires_grad_(), target=y)), images, targets
-            )
+            inputs = images.detach().clone().requires_grad_()
+            return as_map(self.method(Logits(model)).attribute(inputs, target=targets))
 
 
 class DeepLift(ChangedBackpropagation):

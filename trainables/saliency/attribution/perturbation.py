@@ -73,23 +73,18 @@ class FeatureAblation(Attribution):
         return min(SUPERPIXELS, self.config.attribution_passes)
 
     @torch.no_grad()
-    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
-        most = min(SUPERPIXELS, self.config.attribution_passes)
-
-        def ablated(x: Tensor, y: Tensor) -> Tensor:
-            segments = superpixels(x, most)
-            whole = target_logits(model, x, y)
-            result = torch.zeros_like(x[:, 0])
-            for numbers in torch.arange(int(segments.max()) + 1, device=x.device).split(IMAGES_AT_ONCE // len(x)):
-                inside = segments[:, None] == numbers[None, :, None, None]
-                without = (x[:, None] * ~inside[:, :, None]).flatten(0, 1)
-                scores = target_logits(model, without, y.repeat_interleave(len(numbers))).view(len(x), -1)
-                falls = (whole[:, None] - scores).abs()
-                # Superpixels do not overlap, so each pixel gets one fall.
-                result += (falls[:, :, None, None] * inside).sum(dim=1)
-            return result
-
-        return in_batches(ablated, images, targets)
+    def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+        n, segments = len(images), superpixels(images, self.passes(images))
+        whole = target_logits(model, images, targets)
+        result = torch.zeros_like(images[:, 0])
+        for numbers in torch.arange(int(segments.max()) + 1, device=images.device).split(IMAGES_AT_ONCE // n):
+            inside = segments[:, None] == numbers[None, :, None, None]
+            without = (images[:, None] * ~inside[:, :, None]).flatten(0, 1)
+            scores = target_logits(model, without, targets.repeat_interleave(len(numbers))).view(n, -1)
+            falls = (whole[:, None] - scores).abs()
+            # Superpixels do not overlap, so each pixel gets one fall.
+            result += (falls[:, :, None, None] * inside).sum(dim=1)
+        return result
 
 
 def superpixels(images: Images, most: int) -> Int[Tensor, "images height width"]:
@@ -123,22 +118,18 @@ class Rise(Attribution):
         return self.config.attribution_passes
 
     @torch.no_grad()
-    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
-        n, (height, width) = self.config.attribution_passes, images.shape[2:]
-        masks = random_masks(n, height, width, self.rng()).to(images)
-
-        def weighed(x: Tensor, y: Tensor) -> Tensor:
-            scored = []
-            for part in masks.split(max(1, IMAGES_AT_ONCE // len(x))):
-                masked = (x[:, None] * part[None, :, None]).flatten(0, 1)
-                scored.append(target_logits(model, masked, y.repeat_interleave(len(part))).view(len(x), len(part)))
-            scores = torch.cat(scored, dim=1)
-            # Relative to the first score, so that equal scores give exactly zero.
-            scores = scores - scores[:, :1]
-            centred = scores - scores.mean(dim=1, keepdim=True)
-            return (centred @ masks.flatten(1)).abs().view(len(x), height, width) / (n * SHOWN * (1 - SHOWN))
-
-        return in_batches(weighed, images, targets)
+    def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+        n, size = self.config.attribution_passes, len(images)
+        masks = random_masks(n, *images.shape[2:], self.rng()).to(images)
+        scored = []
+        for part in masks.split(max(1, IMAGES_AT_ONCE // size)):
+            masked = (images[:, None] * part[None, :, None]).flatten(0, 1)
+            scored.append(target_logits(model, masked, targets.repeat_interleave(len(part))).view(size, len(part)))
+        scores = torch.cat(scored, dim=1)
+        # Relative to the first score, so that equal scores give exactly zero.
+        scores = scores - scores[:, :1]
+        centred = scores - scores.mean(dim=1, keepdim=True)
+        return (centred @ masks.flatten(1)).abs().view_as(images[:, 0]) / (n * SHOWN * (1 - SHOWN))
 
 
 def random_masks(n: int, height: int, width: int, rng: torch.Generator) -> Float[Tensor, "{n} {height} {width}"]:
