@@ -92,7 +92,7 @@ bench: install ## measure the speed of everything in its short form, some minute
 	$(BIN)/python -m benchmarks.scale --sizes 200 --sizes 1000 --part plan --part records --part mlflow-sqlite
 
 gpu-check: install ## compare a GPU with the processor: methods, maps, repeated runs, shared memory, speed (GPU_ARGS=…)
-	$(BIN)/python -m benchmarks.gpu_check $(GPU_ARGS)
+	PYTHONPATH=tests $(BIN)/python -m support.gpu_check $(GPU_ARGS)
 
 calibration: install ## apply the analysis to simulated sweeps with a known truth; resumes where it was stopped
 	$(BIN)/python -m benchmarks.calibration
@@ -102,7 +102,7 @@ $(VENV)/.mutation: $(VENV)/.installed
 	@touch $@
 
 mutation: $(VENV)/.mutation ## change the code of statistics, records and trials at random, and count the changes that quick tests notice
-	$(BIN)/python -m benchmarks.mutation --out build/mutation
+	$(BIN)/python tests/support/mutation.py --out build/mutation
 
 # kfp pins older libraries than the project has, so it lives in an environment of its own that sees the project's.
 $(KUBEFLOW)/.installed: k8s/kubeflow/requirements.txt $(VENV)/.installed

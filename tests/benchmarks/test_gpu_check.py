@@ -6,13 +6,12 @@ import pytest
 import torch
 import typer
 from support import other_device
+from support.gpu_check import __main__ as command
+from support.gpu_check import comparison, sharing
+from support.gpu_check.comparison import Check, Comparison, differing, distance
+from support.gpu_check.sharing import Throughput
 from support.need import need
 from typer.testing import CliRunner
-
-from benchmarks.gpu_check import __main__ as command
-from benchmarks.gpu_check import comparison, sharing
-from benchmarks.gpu_check.comparison import Check, Comparison, differing, distance
-from benchmarks.gpu_check.sharing import Throughput
 
 
 @pytest.fixture

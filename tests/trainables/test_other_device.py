@@ -6,10 +6,10 @@ The checks are those of `make gpu-check`. This device computes by the processor'
 import pytest
 import torch
 from support import other_device
+from support.gpu_check import comparison
+from support.gpu_check.comparison import checks
 from support.need import need
 
-from benchmarks.gpu_check import comparison
-from benchmarks.gpu_check.comparison import checks
 from trainables import ATTRIBUTIONS, LOCALISATION
 
 ROUNDING = 1e-6

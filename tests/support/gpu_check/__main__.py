@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.progress import track
 
 from analysis.report.render import json_bytes
-from benchmarks.gpu_check.comparison import Check, Comparison, checks
-from benchmarks.gpu_check.sharing import CUDA, SHARES, Throughput, compare_shares, measure
 from benchmarks.timing import machine
 from docs.markdown import table
+from support.gpu_check.comparison import Check, Comparison, checks
+from support.gpu_check.sharing import CUDA, SHARES, Throughput, compare_shares, measure
 from trainables import MODELS
 from trainables.core.process import use_gpu, use_one_thread
 

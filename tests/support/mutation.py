@@ -1,8 +1,8 @@
 """Mutation testing: which changes of the code do the quick tests notice?
 
-Run `python -m benchmarks.mutation --out build/mutation`, with `--root TREE` to measure another checkout. cosmic-ray
-makes each mutant of a fixed sample in a copy of the checkout, and testmon chooses the tests that execute the changed
-function, which run up to the first failure. The same command continues where it was stopped.
+`make mutation` runs `python tests/support/mutation.py --out build/mutation`; `--root TREE` measures another checkout.
+cosmic-ray makes each mutant of a fixed sample in a copy of the checkout, and testmon chooses the tests that execute the
+changed function, which run up to the first failure. The same command continues where it was stopped.
 """
 
 import os
@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
 import typer
-
-from benchmarks.timing import print_table
 
 if TYPE_CHECKING:
     from cosmic_ray.work_db import WorkDB
@@ -58,7 +56,8 @@ def summarise(session: "WorkDB") -> None:
     results = session.completed_work_items
     packages = pd.Series([package_of(item) for item, _ in results], name="package")
     counts = pd.crosstab(packages, pd.Series([result.is_killed for _, result in results], name="killed"), margins=True)
-    print_table(counts.assign(**{"kill rate": counts.get(True, 0) / counts["All"]}), digits=3)
+    rates = counts.assign(**{"kill rate": counts.get(True, 0) / counts["All"]})
+    print(rates.to_string(float_format="{:.3f}".format))
     print("\nNot killed:", *(result.diff for _, result in results if not result.is_killed), sep="\n\n")
 
 

@@ -13,7 +13,7 @@ from threading import Barrier, BrokenBarrierError
 
 import torch
 
-from benchmarks.gpu_check.comparison import Comparison, one_line
+from support.gpu_check.comparison import Comparison, one_line
 from trainables import resolve
 from trainables.core.process import use_gpu, use_one_thread
 from trainables.trial.training import Training
