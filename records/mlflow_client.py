@@ -1,13 +1,15 @@
 """MLflow's client for the mirror: quick to give up, with errors of one line; and the deletion of an experiment."""
 
+import gc
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -80,14 +82,31 @@ def connected(tracking_uri: str, say: Callable[[str], None] | None = None, check
 
 def search_runs(client: Any, experiment_id: str, condition: str = "") -> Iterator[Any]:
     """All runs of an experiment that satisfy the condition, oldest first."""
+    return chain.from_iterable(pages_of_runs(client, experiment_id, condition))
+
+
+def pages_of_runs(client: Any, experiment_id: str, condition: str = "") -> Iterator[Sequence[Any]]:
+    """The same, up to `PAGE` runs at a time."""
+    # In a fixed order, paging neither repeats nor skips a run.
     order = ["start_time ASC", "run_id ASC"]
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs(
-            [experiment_id], condition, max_results=PAGE, order_by=order, page_token=token or None
-        )
-        yield from page
-        token = page.token or None
+    token: str | None = None
+    while token != "":
+        with _without_garbage_collection():
+            page = client.search_runs([experiment_id], condition, max_results=PAGE, order_by=order, page_token=token)
+        yield page
+        token = page.token or ""
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """With the collector scanning the 100,000 SQLAlchemy objects of a page, reading takes three times as long."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @dataclass(frozen=True)

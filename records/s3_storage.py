@@ -101,8 +101,8 @@ class S3Storage(Storage):
         return self._put(name, data, IfNoneMatch="*")
 
     def replace(self, name: str, expected: bytes, data: bytes) -> bool:
-        current, entity_tag = self._get(name)
-        return current == expected and self._put(name, data, IfMatch=entity_tag)
+        current, answer = self._get(name)
+        return current == expected and self._put(name, data, IfMatch=answer["ETag"])
 
     def delete(self, name: str) -> None:
         self._request("delete", name, lambda: self._client.delete_object(Bucket=self.bucket, Key=self._key(name)))
@@ -112,16 +112,11 @@ class S3Storage(Storage):
         return {name: File(item["Size"], item["LastModified"]) for name, item in sorted(items.items())}
 
     def times(self, name: str) -> tuple[datetime, datetime] | None:
-        def get() -> tuple[datetime, datetime] | None:
-            try:
-                answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
-            except self._client.exceptions.NoSuchKey:
-                return None
-            answer["Body"].read()  # otherwise the connection could not be used again
-            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-            return answer["LastModified"], parsedate_to_datetime(date) if date else datetime.now(UTC)
-
-        return self._request("read", name, get)
+        data, answer = self._get(name)
+        if data is None:
+            return None
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return answer["LastModified"], parsedate_to_datetime(date) if date else datetime.now(UTC)
 
     def delete_many(self, names: Iterable[str]) -> None:
         keys = [{"Key": self._key(name)} for name in names]
@@ -160,16 +155,16 @@ class S3Storage(Storage):
             "list", prefix, lambda: {i["Key"][skip:]: i for page in listing for i in page.get("Contents", [])}
         )
 
-    def _get(self, name: str, largest: int = LARGEST) -> tuple[bytes | None, str]:
-        """The bytes under `name`, or None, and their entity tag."""
+    def _get(self, name: str, largest: int = LARGEST) -> tuple[bytes | None, dict[str, Any]]:
+        """The bytes under `name`, or None, and S3's answer."""
 
-        def get() -> tuple[bytes | None, str]:
+        def get() -> tuple[bytes | None, dict[str, Any]]:
             try:
                 answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
             except self._client.exceptions.NoSuchKey:
-                return None, ""
+                return None, {}
             if answer["ContentLength"] <= largest:
-                return answer["Body"].read(), answer["ETag"]
+                return answer["Body"].read(), answer
             raise too_large(f"{self.location}/{name}", answer["ContentLength"], largest)
 
         return self._request("read", name, get)

@@ -1,9 +1,7 @@
 """Trials from an MLflow tracking server, to which a sweep mirrors its records."""
 
-import gc
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,10 @@ from analysis.trials.trials import Trials
 from records import columns
 from records.database import DatabaseError, check_database
 from records.mirror_names import PLACES, UNPLOTTED, column_of_metric, unpack
-from records.mlflow_client import configure
+from records.mlflow_client import configure, pages_of_runs
 from records.secrets import scrub
 from records.store import MANIFEST, TABLE
 
-PAGE = 1000
-"""Runs per request."""
 TAGS = ("trial_key", "sweep", "status", columns.COLLAPSED, *PLACES)
 """Tags that are columns of a record; they come before parameters of their name."""
 
@@ -83,31 +79,11 @@ def _downloaded(client: Any, experiment_id: str, folder: str) -> bool:
 
 def _rows(client: Any, experiment_id: str, progress: Callable[[int], None] | None) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    # In a fixed order, paging neither repeats nor skips a run.
-    order = ["attributes.start_time ASC", "attributes.run_id ASC"]
-    query = {"filter_string": "tags.kind = 'trial'", "order_by": order, "max_results": PAGE}
-    token = None
-    while True:
-        with _without_garbage_collection():
-            page = client.search_runs([experiment_id], **query, page_token=token)
-            rows += [_row(run) for run in page]
+    for page in pages_of_runs(client, experiment_id, "tags.kind = 'trial'"):
+        rows += map(_row, page)
         if progress is not None:
             progress(len(rows))
-        token = page.token
-        if not token:
-            return rows
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """With the collector scanning the 100,000 SQLAlchemy objects of a page, reading takes three times as long."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    return rows
 
 
 def _row(run: Any) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def tracked(tmp_path_factory, make_table):
 
 def test_the_mirror_gives_the_same_trials(tracked, monkeypatch):
     uri, table = tracked
-    monkeypatch.setattr("analysis.trials.from_mlflow.PAGE", 5)  # twelve trials on three pages
+    monkeypatch.setattr("records.mlflow_client.PAGE", 5)  # twelve trials on three pages
     trials = analysis.load_mlflow(uri, "demo")
     assert trials.excluded == {"diverged": 1}
     assert (trials.n_read, len(trials.table)) == (12, 11)
