@@ -4,9 +4,9 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from analysis import sections
 from analysis.answer.answer import Analysis
@@ -20,6 +20,8 @@ from analysis.sections.section import Part, Section
 from analysis.sections.table import WRITERS, Table, grid_csv
 from analysis.stats.rank_correlation import LEVEL
 from records import Storage
+
+Shown = TypeVar("Shown", Drawing, Table)
 
 
 def write_report(analysis: Analysis, out_dir: str | Path) -> Path:
@@ -81,13 +83,19 @@ class Presented:
 def _present(section: Section[Any], analysis: Analysis) -> Presented:
     result = analysis.results.get(section.key)
     paragraphs = [text for text in section.sentence(analysis, result).split("\n\n") if text]
+    figures = [_named(drawing, section) for drawing in section.figures(analysis, result) if drawing is not None]
     return Presented(
         section=section,
         words={"paragraphs": paragraphs, "details": section.details(analysis, result)},
-        figures=[(drawing, pictures(drawing)) for drawing in section.figures(analysis, result) if drawing is not None],
-        tables=section.tables(analysis, result),
+        figures=[(drawing, pictures(drawing)) for drawing in figures],
+        tables=[_named(table, section) for table in section.tables(analysis, result)],
         interactive=section.interactive(analysis, result),
     )
+
+
+def _named(part: Shown, section: Section[Any]) -> Shown:
+    """A figure or a table with the section's key and title where it has none of its own."""
+    return replace(part, name=part.name or section.key, title=part.title or section.title)
 
 
 def figure_context(drawing: Drawing, picture: Pictures) -> dict[str, Any]:

@@ -220,8 +220,6 @@ def _sentence(analysis: Analysis, result: ConditionalMutualInformation) -> str:
 
 def _table(result: ConditionalMutualInformation) -> Table:
     return Table(
-        name="conditional_mutual_information",
-        title=TITLE,
         caption=(
             f"Over {result.n_pairs:,} ordered pairs of {result.n_configurations:,} configurations: the information (in "
             "nats) that the order of the map scores gives about the order of performance, as a share of its entropy; "
@@ -250,10 +248,9 @@ def _known(axes: Sequence[str]) -> str:
     return " and ".join(map(column_name, axes)) or "nothing"
 
 
-TITLE = "How much does the map tell, whatever is known about the settings?"
 SECTION = Section(
     key="conditional_mutual_information",
-    title=TITLE,
+    title="How much does the map tell, whatever is known about the settings?",
     part=OTHER_WAYS,
     compute=lambda analysis: conditional_mutual_information(*analysis.data, seed=analysis.seed),
     sentence=_sentence,

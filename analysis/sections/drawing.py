@@ -42,11 +42,12 @@ NARROW = 4.6
 class Drawing:
     """A figure with its title, caption and alternative text."""
 
-    name: str
-    title: str
+    figure: "Figure"
     caption: str
     alt: str
-    figure: "Figure"
+    name: str = ""
+    """Of its files; empty, like a title, for that of the section."""
+    title: str = ""
 
 
 def place_of_method(method: str) -> tuple[int, str, str]:
@@ -206,10 +207,10 @@ Rows = Mapping[str, Sequence[Mark]]
 def forest(
     panels: Mapping[str, Rows],
     *,
-    name: str,
-    title: str,
     caption: str,
     alt: str,
+    name: str = "",
+    title: str = "",
     reference: float = 0.0,
     limits: tuple[float, float] | None = None,
     smallest_effect: float | None = None,
@@ -258,7 +259,7 @@ def forest(
         for label, row in rows.items()
         for mark in row
     )
-    return Drawing(name, title, caption, f"{alt}. {numbers}.", figure)
+    return Drawing(figure, caption, f"{alt}. {numbers}.", name, title)
 
 
 def draw_mark(axes: "Axes", mark: Mark, y: float) -> None:

@@ -216,8 +216,6 @@ def _figure(result: GranulatedKendall) -> Drawing | None:
 
 def _table(result: GranulatedKendall) -> Table:
     return Table(
-        name="granulated_kendall",
-        title=TITLE,
         caption=(
             "ψ is the mean of Kendall’s τ-b between map score and performance when this setting alone changes, from "
             "−1 to 1; averages over seeds are compared. Eligible: settings of everything else at which it takes two "

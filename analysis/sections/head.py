@@ -13,7 +13,6 @@ from analysis.sections.section import Section
 from analysis.stats.rank_correlation import MINIMUM
 from records import columns
 
-TITLE = "Does a better map go with better performance?"
 RASTERIZED = 5000
 """Trials beyond which an SVG of every point would take long to open."""
 
@@ -132,7 +131,6 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
     correlations = "; ".join(f"{stratum_name(d, s)}: {_rho(analysis, d, s)}" for d, s in panels)
     return drawing.Drawing(
         name="localisation_against_outcome",
-        title=TITLE,
         caption=(
             f"Each point is one trial: {analysis.primary_name} against {outcome}. Lines are the linear trend within "
             "each cell. Above each panel is the rank correlation over all trials, with methods mixed, and in brackets "
@@ -204,7 +202,7 @@ def _points(analysis: Analysis) -> dict[str, Any] | None:
 
 SECTION = Section(
     key="answer",
-    title=TITLE,
+    title="Does a better map go with better performance?",
     figures=lambda analysis, result: [_figure(analysis)],
     interactive=lambda analysis, result: _points(analysis),
     method=_method,

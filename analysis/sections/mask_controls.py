@@ -242,8 +242,6 @@ def _table(analysis: Analysis, result: MaskControls) -> Table:
     primary = analysis.primary
     outcome, score = column_name(primary.outcome), name(primary.metric)
     return Table(
-        name="controls",
-        title=TITLE,
         caption=(
             f"{outcome} and {score} under right masks and how the control changes them, in pairs of trials that differ "
             "in nothing else. “Shifted”: the mean over the cells of severities above 0."
@@ -263,10 +261,9 @@ def _table(analysis: Analysis, result: MaskControls) -> Table:
     )
 
 
-TITLE = "Mask controls: is it what the masks show that helps?"
 SECTION: Section[Any] = Section(
     key="controls",
-    title=TITLE,
+    title="Mask controls: is it what the masks show that helps?",
     compute=lambda analysis: mask_controls(analysis.trials.table, analysis.trials.controls, analysis.primary),
     sentence=_text,
     figures=lambda analysis, result: [_figure(analysis, result)],

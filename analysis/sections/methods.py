@@ -205,12 +205,11 @@ def spread_columns(field: str, heading: str, of: str, sd: str = "") -> tuple[Col
 
 
 def summary_table(
-    analysis: Analysis, table: str, title: str, rows: tuple[MethodRow, ...], also: tuple[Column, ...] = ()
+    analysis: Analysis, rows: tuple[MethodRow, ...], title: str = "", also: tuple[Column, ...] = ()
 ) -> Table:
     """One row each; `also` are columns between the cell and its numbers."""
     primary = analysis.primary
     return Table(
-        name=table,
         title=title,
         caption=f"Mean ± standard deviation over the trials of a row; {analysis.primary_name}.",
         columns=(
@@ -232,5 +231,5 @@ SECTION = Section(
     title="Method by severity",
     compute=lambda analysis: method_rows(analysis.trials.table, analysis.primary),
     figures=lambda analysis, result: [_figure(result, score) for score in shown(analysis)],
-    tables=lambda analysis, result: [summary_table(analysis, "methods", "Every method at every severity", result)],
+    tables=lambda analysis, result: [summary_table(analysis, result, "Every method at every severity")],
 )

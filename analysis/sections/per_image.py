@@ -15,7 +15,6 @@ from analysis.stats.replicated import Estimate, mean
 from analysis.trials.design import cell_rows
 from records import columns
 
-TITLE = "Does a better map on an image go with a right answer on it?"
 CHANCE = 0.5
 
 
@@ -92,8 +91,6 @@ def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> drawing.Drawing
     rows = {name(e.method or "all methods"): [drawing.Mark(e, *looks[e.method or ""])] for e in entries}
     return drawing.forest(
         {"AUROC of an image’s map for a right answer": rows},
-        name="per_image",
-        title=TITLE,
         caption=(
             f"AUROC of {column_name(analysis.primary.column)} for a right answer, averaged over a method’s models in "
             "the strata with a shift. The line is chance."
@@ -105,8 +102,6 @@ def _figure(analysis: Analysis, result: tuple[PerImage, ...]) -> drawing.Drawing
 
 def _table(result: tuple[PerImage, ...]) -> Table:
     return Table(
-        name="per_image",
-        title=TITLE,
         caption="Mean AUROC over models of an image’s localisation score for a right answer; 0.5 is chance.",
         columns=(
             words("attribution", "attribution"),
@@ -124,7 +119,7 @@ def _table(result: tuple[PerImage, ...]) -> Table:
 
 SECTION = Section(
     key="per_image",
-    title=TITLE,
+    title="Does a better map on an image go with a right answer on it?",
     part=OTHER_WAYS,
     compute=per_image,
     sentence=_sentence,

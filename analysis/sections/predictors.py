@@ -16,7 +16,6 @@ from analysis.sections.table import Table, estimates, words
 from analysis.stats.replicated import Replicated
 from records import columns
 
-TITLE = "The map and scores available without the shift"
 LEVEL = 0.05
 """Level of the claims that a score predicts better, over all scores and comparisons together."""
 
@@ -150,8 +149,6 @@ def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
     remark = " Rows rest on different trials where a score is missing, or has no correlation in a cell." * differ
     comparisons = [estimates(n, LABELS[n], of(n), interval=f"{n}.interval") for n in analysis.trials.comparisons]
     return Table(
-        name="predictors",
-        title=TITLE,
         caption=(
             f"Rank correlation with {column_name(analysis.primary.outcome)}. A probe is the AUC on ID test images with "
             f"an altered outside: it needs masks and no map.{remark}"
@@ -164,7 +161,7 @@ def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
 
 SECTION = Section(
     key="predictors",
-    title=TITLE,
+    title="The map and scores available without the shift",
     compute=predictors,
     sentence=_sentence,
     tables=lambda analysis, result: [_table(analysis, result)],

@@ -13,8 +13,6 @@ from analysis.sections.section import Section
 from analysis.sections.table import CELL, Column, Table, inside
 from analysis.stats.replicated import Estimate
 
-TITLE = "Which method does best?"
-
 
 def _table(analysis: Analysis) -> Table:
     primary, strengths = analysis.primary, analysis.results["strengths"]
@@ -36,8 +34,6 @@ def _table(analysis: Analysis) -> Table:
             bold |= {(i, position) for i, value in enumerate(values) if number(value) == number(largest[i]) != "–"}
     tuning = " The best strength is the one with the best outcome, which is unknown before the shift."
     return Table(
-        name="ranking",
-        title=TITLE,
         caption=(
             f"Mean ± standard deviation over a cell’s trials, with all their settings, at the largest severity; the "
             f"best in bold.{tuning if strengths else ''} {metric}: {analysis.primary_name}."
@@ -77,7 +73,6 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
     choice = ", at the strength in brackets, which has the best outcome" if any(r.strength for r in tuned) else ""
     return drawing.forest(
         {"mean over the trials": rows},
-        name="ranking",
         title="Do the better methods have the better maps?",
         caption=(
             f"Mean {outcome.label} (dots) and {localisation.label} (rings) at the largest severity{choice}. If maps "
@@ -89,7 +84,7 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
 
 SECTION: Section[None] = Section(
     key="ranking",
-    title=TITLE,
+    title="Which method does best?",
     figures=lambda analysis, result: [_figure(analysis)],
     tables=lambda analysis, result: [_table(analysis)],
 )

@@ -19,7 +19,6 @@ from analysis.stats.replicated import Estimate, Replicated, sums
 from analysis.trials.design import Rows, design_of, pairs_within
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
-TITLE = "Of two trainings on the same images, is the one with the better map the better one?"
 COIN = 0.5
 APART = (0.0, SMALLEST_SPREAD)
 """Least difference of the two outcomes: all pairs, and pairs in which one model is clearly better."""
@@ -147,8 +146,6 @@ def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> drawing.Draw
             rows.setdefault(row, []).append(drawing.Mark(entry, *looks[entry.score]))
     return drawing.forest(
         {"share of pairs in which the choice is the better model": rows},
-        name="same_images",
-        title=TITLE,
         caption=(
             f"Share of pairs in which the trial with the better map ({analysis.primary_name}) or validation AUC has "
             f"the better {column_name(analysis.primary.outcome)}. Rows of methods have pairs on the same images. The "
@@ -161,8 +158,6 @@ def _figure(analysis: Analysis, result: tuple[Concordance, ...]) -> drawing.Draw
 
 def _table(analysis: Analysis, result: tuple[Concordance, ...]) -> Table:
     return Table(
-        name="same_images",
-        title=TITLE,
         caption=(
             "Share of pairs of trials of one configuration in which the one with the better score has the better "
             f"{column_name(analysis.primary.outcome)}; Kendall’s τ is twice the share less 1. Apart: by how much their "
@@ -186,7 +181,7 @@ def _table(analysis: Analysis, result: tuple[Concordance, ...]) -> Table:
 
 SECTION = Section(
     key="same_images",
-    title=TITLE,
+    title="Of two trainings on the same images, is the one with the better map the better one?",
     part=OTHER_WAYS,
     compute=same_images,
     sentence=_sentence,

@@ -20,8 +20,6 @@ def _table(analysis: Analysis) -> Table:
     pooled = {rho.score: rho for rho, _ in pairs if rho.scope == "pooled"}
     columns = words("split", "split"), words("metric", "metric"), words("attribution", "attribution")
     return Table(
-        name="scores",
-        title="Every localisation score, within cells",
         caption="Scores on the ID test set are compared with the same outcome, to see whether they predict it.",
         columns=(
             *with_both(*columns),
@@ -53,7 +51,6 @@ def _figure(analysis: Analysis) -> drawing.Drawing | None:
         scale.outline.set_visible(False)
     low, high = (f"{number(c.estimate)} ({name(c.metric)} of {name(c.attribution)})" for c in (known[0], known[-1]))
     return drawing.Drawing(
-        name="scores",
         title="Does another map or another score do better?",
         caption=(
             "Rank correlation within cells of every localisation score with the same outcome, and its 95 % interval. "

@@ -59,8 +59,6 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         rows[RULES[part.rule]] = [Mark(part, colour, "D", around=strata)]
     return forest(
         {f"{outcome} lost against the best model": rows},
-        name="regret",
-        title=TITLE,
         caption=(
             f"Mean {outcome} lost by choosing one of the models trained on the same images; each dot is one dataset "
             "and severity with a shift. Grey: rules that take labelled images of the shift, not available in advance."
@@ -80,8 +78,6 @@ def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
         return max(strata, key=lambda r: r.estimate or 0.0, default=None)
 
     table = Table(
-        name="regret",
-        title=TITLE,
         caption=(
             f"Mean {column_name(analysis.primary.outcome)} lost; “in one choice”: among all trials of a stratum at "
             "once. “All”: the mean over strata with a shift."

@@ -103,8 +103,6 @@ def _sentence(rows: list[RuleRow]) -> str:
 def _table(analysis: Analysis, result: SelectionRules) -> Table:
     outcome = analysis.primary.outcome
     return Table(
-        name="selection_rules",
-        title=TITLE,
         caption=(
             f"{outcome} by selection rule, and its difference from the analysed rule on the same trainings. ρ within "
             "cells: the primary’s map score and the AUC on the ID test set, each with the outcome."
@@ -121,10 +119,9 @@ def _table(analysis: Analysis, result: SelectionRules) -> Table:
     )
 
 
-TITLE = "Which epoch is scored"
 SECTION: Section[Any] = Section(
     key="selection_rules",
-    title=TITLE,
+    title="Which epoch is scored",
     compute=lambda analysis: selection_rules(
         analysis.trials.all_selections, analysis.primary, replicates=analysis.replicates, seed=analysis.seed
     ),

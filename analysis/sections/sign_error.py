@@ -167,8 +167,6 @@ def _figure(result: SignError) -> drawing.Drawing | None:
         drawing.legend_below(figure, axes.get_legend_handles_labels()[0], columns=4)
     numbers = [f"{_setting(part)}: mean {number(part.mean)}, worst {number(part.maximum)}" for part in errors]
     return drawing.Drawing(
-        name="sign_error",
-        title=TITLE,
         caption=(
             "Each line climbs from the pairs of configurations that the map orders best to those it orders worst. An "
             "uninformative score climbs at the coin."
@@ -184,8 +182,6 @@ def _setting(part: SignErrors) -> str:
 
 def _table(result: SignError) -> Table:
     return Table(
-        name="sign_error",
-        title=TITLE,
         caption=(
             "The share of pairs of trials, from two configurations that differ in this setting alone, that map score "
             f"and {column_name(result.outcome)} order differently: mean, 90th percentile and worst pair of "
@@ -206,10 +202,9 @@ def _table(result: SignError) -> Table:
     )
 
 
-TITLE = "How often does the map point the wrong way?"
 SECTION = Section(
     key="sign_error",
-    title=TITLE,
+    title="How often does the map point the wrong way?",
     part=OTHER_WAYS,
     compute=lambda analysis: sign_error(*analysis.data),
     sentence=_sentence,

@@ -11,7 +11,6 @@ from analysis.sections.section import Section
 from analysis.sections.table import CELL, REASON, Table, inside
 from analysis.stats.replicated import Estimate
 
-TITLE = "Seeds and settings together, in each stratum and cell"
 _WITHIN, _WHOLE = "#0072B2", "#D55E00"
 
 
@@ -27,7 +26,6 @@ def _forest(analysis: Analysis) -> drawing.Drawing | None:
     return drawing.forest(
         {"Spearman’s ρ with 95 % interval": rows},
         name="forest",
-        title=TITLE,
         caption="Rank correlation of the primary within cells and over all trials, methods mixed (hollow).",
         alt="Forest plot of rank correlations",
         limits=(-1.02, 1.02),
@@ -122,7 +120,7 @@ def _cells(analysis: Analysis) -> Table:
 
 SECTION: Section[None] = Section(
     key="strata",
-    title=TITLE,
+    title="Seeds and settings together, in each stratum and cell",
     figures=lambda analysis, result: [_forest(analysis), _by_cell(analysis), _by_severity(analysis)],
     tables=lambda analysis, result: [_cells(analysis)],
 )

@@ -131,8 +131,6 @@ def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Tabl
     ]
     best = *cell, _strength("best_strength", "best λ"), decimals("best_outcome", outcome, "outcome")
     wide = Table(
-        name="strength_choices",
-        title=TITLE,
         caption=(
             f"The strength λ with the best mean {outcome} over the strata with a shift, then each rule’s choice and "
             "cost: by ID validation, the map on ID images, the probes by what replaces the outside of the mask, and at "

@@ -118,13 +118,10 @@ def _strength_axis(axes: "drawing.Axes", rows: list[MethodRow]) -> None:
     axes.xaxis.set_minor_formatter(lambda value, _: "")
 
 
-TITLE = "Method by strength"
 SECTION = Section(
     key="strengths",
-    title=TITLE,
+    title="Method by strength",
     compute=lambda analysis: strength_rows(analysis.trials.table, analysis.primary),
     figures=lambda analysis, result: [_figure(analysis, result)],
-    tables=lambda analysis, result: [
-        summary_table(analysis, "strengths", TITLE, result, (Column("strength", "strength", strength),))
-    ],
+    tables=lambda analysis, result: [summary_table(analysis, result, also=(Column("strength", "strength", strength),))],
 )

@@ -104,9 +104,10 @@ REMARK = words("remark", "remark", of=lambda row: row.reason or row.interval_rea
 class Table:
     """A table with title and caption."""
 
-    name: str
-    title: str
-    caption: str
+    name: str = ""
+    """Of its files; empty, like a title, for that of the section."""
+    title: str = ""
+    caption: str = ""
     columns: Sequence[Column] = ()
     rows: Sequence[Any] = ()
     """The results that the columns read."""

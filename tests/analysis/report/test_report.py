@@ -97,7 +97,7 @@ def report(result, tmp_path_factory):
 def presented(result, report):
     """(names of the figures, names of the tables) of all sections."""
     shown = [section for section in sections.SECTIONS if not section.is_empty(result)]
-    tables = [table.name for s in shown for table in s.tables(result, result.results.get(s.key))]
+    tables = [table.name or s.key for s in shown for table in s.tables(result, result.results.get(s.key))]
     return strict_json(report / "report.json")["figures"], tables
 
 

@@ -42,13 +42,11 @@ def figure(analysis: Analysis, result: AboveChance) -> Drawing | None:
     with settings():
         drawn = new_figure(4, 1)
         drawn.subplots().barh(0, result.estimate)
-    return Drawing("above_chance", "One bar", "The share, drawn.", f"A bar of {result.estimate:.2f}.", drawn)
+    return Drawing(drawn, "The share, drawn.", f"A bar of {result.estimate:.2f}.", title="One bar")
 
 
 def table(analysis: Analysis, result: AboveChance) -> Table:
     return Table(
-        name="above_chance",
-        title="Above chance",
         caption="All trials.",
         columns=(words("of", "of", lambda row: "all trials"), decimals("share", "share", "estimate"), REASON),
         rows=(result,),
