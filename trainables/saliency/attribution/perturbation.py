@@ -119,8 +119,8 @@ class Rise(Attribution):
 
     @torch.no_grad()
     def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
-        n, size = self.config.attribution_passes, len(images)
-        masks = random_masks(n, *images.shape[2:], self.rng()).to(images)
+        n, (size, _, height, width) = self.config.attribution_passes, images.shape
+        masks = random_masks(n, height, width, self.rng()).to(images)
         scored = []
         for part in masks.split(max(1, IMAGES_AT_ONCE // size)):
             masked = (images[:, None] * part[None, :, None]).flatten(0, 1)
