@@ -25,7 +25,7 @@ from driver.upkeep.finish import Outcome, finish, report_is_outdated
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
 from driver.upkeep.mirror import AT_END, Mirror
 from driver.upkeep.stop import Stop
-from driver.upkeep.tracking import NONE, experiment_of, open_tracking
+from driver.upkeep.tracking import NONE, check_tracking, experiment_of, open_tracking
 from driver.upkeep.weights import BestWeights, weights_note
 from driver.view.dry_run import show_plan
 from driver.view.log import SweepLog
@@ -66,6 +66,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         without_weights = weights_note(request.keep_weights, records, plan, existing)
         _note(console, seeds_note(plan), others_note(plan, existing), without_weights, unreadable_note(loaded.rejected))
         return None
+    with console.status("Opening MLflow"):
+        check_tracking(request.tracking, records.name, records.storage)
 
     # Lease: from here on the sweep belongs to this driver.
     progress = Progress(console, plan.planned)
@@ -237,6 +239,7 @@ def _mirror(
         scores=(primary.outcome, primary.column, columns.performance("test_id", "auc")),
         named_by=telling_apart(trials, map(columns.setting, plan.tuned())),
         check=lease.check,
+        storage=records.storage,
     )
     weights, rest = request.keep_weights == "all", MIRROR_REST if request.address == "local" else 0.0
     return Mirror(open_, records, existing, console, weights=weights, rest=rest, took_over=lease.took_over)

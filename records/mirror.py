@@ -20,7 +20,8 @@ from records.fence import Check, LostError
 from records.mirror_names import KEY, PLACES, TRIALS_VIEW, is_plotted, metric, pack, run_name, views
 from records.mlflow_client import MirrorError as MirrorError
 from records.mlflow_client import RefusedError as RefusedError
-from records.mlflow_client import connected, search_runs
+from records.mlflow_client import check_owner, connected, owner_tags, search_runs
+from records.storage import Storage
 from records.store import EPOCHS, MANIFEST, MAPS, PICTURE, TABLE, WEIGHTS, Record, SweepRecords
 
 TAG_VALUE, PARAM_VALUE = 8000, 6000
@@ -54,6 +55,7 @@ def open_experiment(
     scores: Sequence[str] = SCORES,
     say: Callable[[str], None] = print,
     check: Check | None = None,
+    storage: Storage | None = None,
 ) -> Experiment:
     """Open the experiment and the run of a sweep; create them if missing.
 
@@ -64,18 +66,25 @@ def open_experiment(
         scores: columns that the view of the trials shows, the outcome first.
         say: takes the message that a half-made database was replaced.
         check: called before each write, here and with the experiment.
+        storage: of the sweep; the experiment gets tags that name it.
+
+    Raises:
+        StorageError: the experiment belongs to another storage.
     """
     with connected(tracking_uri, say, check) as client:
+        tags = {} if storage is None else owner_tags(storage)
         existing = client.get_experiment_by_name(sweep)
-        experiment_id = existing.experiment_id if existing else client.create_experiment(sweep, artifact_location)
+        if existing and storage is not None:
+            check_owner(existing, storage)
+        experiment_id = existing.experiment_id if existing else client.create_experiment(sweep, artifact_location, tags)
         if existing and existing.lifecycle_stage != "active":
             client.restore_experiment(experiment_id)
         parent = _runs(client, experiment_id, "kind", "sweep").get("sweep")
         if parent is None:
             tags = {"kind": "sweep", "sweep": sweep}
             parent = client.create_run(experiment_id, run_name=sweep, tags=tags).info.run_id
-        for tag, view in views(scores).items():
-            client.set_experiment_tag(experiment_id, tag, view)
+        for tag, text in (tags | views(scores)).items():
+            client.set_experiment_tag(experiment_id, tag, text)
     return Experiment(tracking_uri, experiment_id, parent, check=check)
 
 

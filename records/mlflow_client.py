@@ -3,9 +3,10 @@
 import gc
 import logging
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -16,13 +17,18 @@ from urllib.parse import unquote, urlsplit
 
 from records.database import DatabaseError, HalfMadeError, check_database, database_file, prepare_database
 from records.fence import Check, fenced
-from records.secrets import scrub
-from records.storage import StorageError
+from records.folder_storage import sync
+from records.secrets import printable, scrub
+from records.storage import Storage, StorageError
+from records.storage_interface import IDENTITY
+from records.store import SweepRecords
 
 PAGE = 1000
 """Runs per request."""
 SUFFIX = " (deleted "
 """Precedes the time in the name of a deleted experiment."""
+STORAGE, LOCATION = "storage", "storage.location"
+"""Tags of an experiment: the identity of the storage whose sweep it mirrors, and where that was last, for people."""
 
 
 class MirrorError(Exception):
@@ -80,19 +86,21 @@ def connected(tracking_uri: str, say: Callable[[str], None] | None = None, check
         raise (RefusedError if refused else MirrorError)(f"MLflow at {scrub(tracking_uri)}: {reason}") from error
 
 
-def search_runs(client: Any, experiment_id: str, condition: str = "") -> Iterator[Any]:
-    """All runs of an experiment that satisfy the condition, oldest first."""
-    return chain.from_iterable(pages_of_runs(client, experiment_id, condition))
+def search_runs(client: Any, experiment_id: str, condition: str = "", **options: Any) -> Iterator[Any]:
+    """All runs of an experiment that satisfy the condition, oldest first; `options` are those of MLflow's client."""
+    return chain.from_iterable(pages_of_runs(client, experiment_id, condition, **options))
 
 
-def pages_of_runs(client: Any, experiment_id: str, condition: str = "") -> Iterator[Sequence[Any]]:
+def pages_of_runs(client: Any, experiment_id: str, condition: str = "", **options: Any) -> Iterator[Sequence[Any]]:
     """The same, up to `PAGE` runs at a time."""
     # In a fixed order, paging neither repeats nor skips a run.
     order = ["start_time ASC", "run_id ASC"]
     token: str | None = None
     while token != "":
         with _without_garbage_collection():
-            page = client.search_runs([experiment_id], condition, max_results=PAGE, order_by=order, page_token=token)
+            page = client.search_runs(
+                [experiment_id], condition, max_results=PAGE, order_by=order, page_token=token, **options
+            )
         yield page
         token = page.token or ""
 
@@ -109,9 +117,34 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
+def owner_tags(storage: Storage) -> dict[str, str]:
+    """The tags of an experiment that mirrors a sweep of `storage`, which gets an identity if it has none."""
+    return {LOCATION: _described(storage), STORAGE: storage.identity()}
+
+
+def check_owner(experiment: Any, storage: Storage) -> None:
+    """Raise StorageError if the experiment mirrors another storage's sweep.
+
+    Experiments of earlier versions have no tag, and one that was deleted in MLflow is free for any storage.
+    """
+    owner = experiment.tags.get(STORAGE)
+    if owner not in (None, storage.identity(make=False)) and experiment.lifecycle_stage == "active":
+        raise StorageError(
+            f"MLflow's experiment {experiment.name!r} belongs to the storage {experiment.tags.get(LOCATION)}, and this "
+            f"one is {_described(storage)}: give another --name or --tracking-uri. If that storage was moved here, "
+            f"move its file {IDENTITY} too; if it is gone, rename or delete the experiment in MLflow"
+        )
+
+
+def _described(storage: Storage) -> str:
+    """The location of a storage without credentials; of a folder also the machine."""
+    location = printable(scrub(storage.location))
+    return location if "://" in location else f"{location} on {platform.node()}"
+
+
 @dataclass(frozen=True)
 class MlflowExperiment:
-    """The experiment that mirrors a sweep."""
+    """An experiment that mirrors a sweep of this name."""
 
     tracking_uri: str
     experiment_id: str
@@ -119,38 +152,68 @@ class MlflowExperiment:
     runs: int
     folder: Path | None
     """Artifacts of the runs, if they are on this machine."""
+    own: bool
+    """Whether it mirrors the sweep of this storage."""
+    location: str | None
+    """The storage that wrote to it last, if it is another or has another place now."""
 
 
-def find_experiment(tracking_uri: str, sweep: str) -> MlflowExperiment | None:
-    """The experiment of a sweep, if there is one. Raises MirrorError."""
+def find_experiments(tracking_uri: str, records: SweepRecords) -> list[MlflowExperiment]:
+    """The experiments that have a sweep's name, or had it until their deletion was interrupted. Raises MirrorError."""
     database = database_file(tracking_uri)
     if database is not None and not database.is_file():
-        return None
+        return []
+    found = []
     try:
         with connected(tracking_uri) as client:
-            # An interrupted deletion has renamed it. LIKE takes an underscore for any character.
-            similar = sorted(client.search_experiments(filter_string=f"name LIKE '{sweep}%'"), key=lambda e: e.name)
-            experiment = next((e for e in similar if e.name == sweep or e.name.startswith(sweep + SUFFIX)), None)
-            # An experiment without a sweep's run has the same name by accident.
-            if experiment is None or not any(search_runs(client, experiment.experiment_id, "tags.kind = 'sweep'")):
-                return None
-            runs = sum(1 for _ in search_runs(client, experiment.experiment_id))
+            # LIKE takes an underscore for any character.
+            for experiment in client.search_experiments(filter_string=f"name LIKE '{records.name}%'"):
+                named = experiment.name == records.name or experiment.name.startswith(records.name + SUFFIX)
+                # An experiment without a sweep's run has the same name by accident.
+                if named and any(search_runs(client, experiment.experiment_id, "tags.kind = 'sweep'")):
+                    found.append(_found(client, tracking_uri, experiment, records))
     except MirrorError as error:
         if isinstance(error.__cause__, HalfMadeError):
-            return None
+            return []
         raise
+    return found
+
+
+def _found(client: Any, tracking_uri: str, experiment: Any, records: SweepRecords) -> MlflowExperiment:
+    runs = {run.info.run_id for run in search_runs(client, experiment.experiment_id)}
+    owner, location = experiment.tags.get(STORAGE), experiment.tags.get(LOCATION)
+    if owner is None:
+        own = any(record.get("mlflow_run_id") in runs for record in records.each({}))
+    else:
+        own = owner == records.storage.identity(make=False)
     artifacts = urlsplit(experiment.artifact_location)
-    folder = Path(unquote(artifacts.path)) if database is not None and artifacts.scheme == "file" else None
-    return MlflowExperiment(tracking_uri, experiment.experiment_id, experiment.name, runs, folder)
+    is_here = database_file(tracking_uri) is not None and artifacts.scheme == "file"
+    folder = Path(unquote(artifacts.path)) if is_here else None
+    other = None if location == _described(records.storage) else location
+    return MlflowExperiment(tracking_uri, experiment.experiment_id, experiment.name, len(runs), folder, own, other)
 
 
-def delete_experiment(experiment: MlflowExperiment, sweep: str) -> None:
-    """Delete an experiment with its runs and those of their artifacts that are on this machine. Raises MirrorError."""
-    with connected(experiment.tracking_uri) as client:
+def delete_experiment(experiment: MlflowExperiment, check: Check) -> None:
+    """Delete an experiment with its runs and those of their artifacts that are on this machine. Raises MirrorError.
+
+    An interrupted deletion can be repeated: the artifacts go first, while the experiment is still found.
+    """
+    with connected(experiment.tracking_uri, check=check) as client:
+        from mlflow.entities import ViewType
+
+        if (folder := experiment.folder) is not None and folder.is_dir():
+            # Each run's alone: a renamed experiment may share the folder with a new one.
+            for run in search_runs(client, experiment.experiment_id, run_view_type=ViewType.ALL):
+                check()
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(folder / run.info.run_id)
+            sync(folder)
+            # It is not empty if it is shared.
+            with suppress(OSError):
+                folder.rmdir()
+                sync(folder.parent)
         # MLflow keeps the name taken, and restoring the experiment would restore its runs.
-        if experiment.name == sweep:
-            moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-            client.rename_experiment(experiment.experiment_id, f"{sweep}{SUFFIX}{moment})")
+        if SUFFIX not in experiment.name:
+            moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+            client.rename_experiment(experiment.experiment_id, f"{experiment.name}{SUFFIX}{moment})")
         client.delete_experiment(experiment.experiment_id)
-    if experiment.folder is not None:
-        shutil.rmtree(experiment.folder, ignore_errors=True)

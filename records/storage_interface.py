@@ -5,11 +5,14 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import uuid4
 
 READERS = 16
 """Names read at the same time: reading one is mostly waiting."""
 LARGEST = 5 * 2**30
 """Most bytes that are read under a name, unless a caller sets less: S3's limit for one write."""
+IDENTITY = ".identity"
+"""A file with a random number that tells a storage from others, also after it was moved."""
 
 
 class StorageError(Exception):
@@ -71,6 +74,12 @@ class Storage(ABC):
     @abstractmethod
     def create(self, name: str, data: bytes) -> bool:
         """Write `data` under `name` if nothing is there; return whether it was written."""
+
+    def identity(self, make: bool = True) -> str:
+        """What tells this storage from others, and moves with its files; empty if there is none yet, unless `make`."""
+        while (data := self.read(IDENTITY, 1000)) is None and make:
+            self.create(IDENTITY, uuid4().hex.encode())
+        return (data or b"").decode(errors="replace")
 
     @abstractmethod
     def replace(self, name: str, expected: bytes, data: bytes) -> bool:

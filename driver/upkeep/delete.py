@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,32 +16,33 @@ from driver.terminal import say
 from driver.upkeep.lease import Lease
 from driver.upkeep.tracking import NONE, check_tracking_uri
 from records import Manifest, StorageError, SweepRecords, open_storage
-from records.mlflow_client import MirrorError, MlflowExperiment, delete_experiment, find_experiment
+from records.mlflow_client import MirrorError, MlflowExperiment, delete_experiment, find_experiments
 from records.secrets import scrub
 
-LAST = ("trials.parquet", "records/", "sweep.json")
-"""Deleted last, in this order: until then the sweep is listed, and every command but a deletion refuses it."""
+LAST = ("trials.parquet", "records/")
+"""Deleted after the other files, in this order, and before sweep.json and lease.json."""
 
 
 @user_errors(StorageError)
 def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, console: Console) -> None:
     """Print the parts of a sweep, ask for confirmation unless `yes`, and delete it.
 
-    sweep.json is marked first, so that an interrupted deletion can only be finished. MLflow keeps deleted runs until
-    `mlflow gc`.
+    sweep.json is marked first and deleted last, so that an interrupted deletion can only be finished. MLflow keeps
+    deleted runs until `mlflow gc`.
     """
     tracking = check_tracking_uri(tracking_uri)
     opened = open_storage(storage)
     opened.check()
     records = SweepRecords(opened, name)
     if not opened.names(f"{name}/"):
+        _remove_folder(records)
         raise no_sweep(records)
     with Lease(records, dict, lambda problem: None) as lease:
         records = lease.fence()
         records.storage.clear_partial(f"{name}/")
         with _explained():
-            experiment = None if tracking == NONE else find_experiment(tracking, name)
-        for line in _parts(records, experiment, tracking):
+            experiments = [] if tracking == NONE else find_experiments(tracking, records)
+        for line in _parts(records, experiments, tracking):
             say(console, line)
         try:
             question = "Delete all of it, for good? [y/N] "
@@ -57,16 +58,22 @@ def delete_sweep(storage: str, name: str, tracking_uri: str | None, yes: bool, c
                 # Broken, and about to be deleted.
                 manifest = Manifest()
             records.write_manifest(replace(manifest, deleted=datetime.now(UTC).isoformat(timespec="seconds")))
-            if experiment is not None:
-                lease.check()
-                with _explained():
-                    delete_experiment(experiment, name)
-            names = [file for file in opened.names(f"{name}/") if not file.endswith("/lease.json")]
+            with _explained():
+                for experiment in experiments:
+                    if experiment.own:
+                        delete_experiment(experiment, lease.check)
+            marked = f"{name}/sweep.json"
+            names = [file for file in opened.names(f"{name}/") if file not in (marked, f"{name}/lease.json")]
             names.sort(key=lambda n: [n.startswith(f"{name}/{last}") for last in LAST[::-1]])
             records.storage.delete_many(names)
-    # This removes the empty folder.
-    opened.delete_many([f"{name}/sweep.json"])
+            records.storage.delete_many([marked])
+    _remove_folder(records)
     say(console, f"Deleted sweep {name}.")
+
+
+def _remove_folder(records: SweepRecords) -> None:
+    """Remove the folder of a sweep if it is empty."""
+    records.storage.delete_many([f"{records.name}/none"])
 
 
 def check_not_deleted(records: SweepRecords) -> None:
@@ -91,19 +98,24 @@ def no_sweep(records: SweepRecords) -> UserError:
     )
 
 
-def _parts(records: SweepRecords, experiment: MlflowExperiment | None, tracking: str) -> Iterator[str]:
+def _parts(records: SweepRecords, experiments: Sequence[MlflowExperiment], tracking: str) -> Iterator[str]:
     files = records.storage.files(f"{records.name}/")
     folders = Counter(name.split("/")[1] for name in files)
     words = {"records": "record", "artifacts": "artifact", "report": "report file"}
     parts = ", ".join(count(folders[folder], word) for folder, word in words.items())
     yield f"Sweep {records.name} in {records.storage.location}"
     yield f"  {parts}; {decimal(sum(file.size for file in files.values()))} in all"
-    if experiment is None:
+    if not any(experiment.own for experiment in experiments):
         yield f"  no runs in MLflow at {scrub(tracking)}" if tracking != NONE else "  MLflow is left alone"
-        return
-    yield f"  {count(experiment.runs, 'run')} in MLflow at {scrub(tracking)}"
-    if experiment.folder is not None:
-        yield f"  their artifacts in {experiment.folder}"
+    for experiment in experiments:
+        if not experiment.own:
+            other = experiment.location or "unknown, as no record of this sweep names one of its runs"
+            yield f"  MLflow's experiment {experiment.name!r} is kept: it belongs to another storage ({other})"
+            continue
+        moved = f", last written from {experiment.location}" if experiment.location else ""
+        yield f"  {count(experiment.runs, 'run')} in MLflow at {scrub(tracking)}{moved}"
+        if experiment.folder is not None:
+            yield f"  their artifacts in {experiment.folder}"
 
 
 @contextmanager

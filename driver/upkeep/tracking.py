@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,9 @@ from records.database import SQLITE, database_file
 from records.fence import Check
 from records.mirror import SCORES, Experiment, MirrorError, experiments, open_experiment
 from records.mirror_names import KEY
+from records.mlflow_client import check_owner, connected
 from records.secrets import scrub
+from records.storage import Storage
 
 DEFAULT, NONE = "sqlite:///mlflow.db", "none"
 """Without a mirror (none), a later run or --sync with a URI also mirrors the records of this run."""
@@ -54,6 +57,14 @@ def experiment_of(tracking_uri: str, sweep: str) -> str | None:
         return None
 
 
+def check_tracking(tracking_uri: str, sweep: str, storage: Storage) -> None:
+    """Raise StorageError if the sweep's experiment belongs to another storage. An unreachable MLflow is tried later."""
+    if tracking_uri != NONE and not missing_database(tracking_uri):
+        with suppress(MirrorError), connected(tracking_uri) as client:
+            if experiment := client.get_experiment_by_name(sweep):
+                check_owner(experiment, storage)
+
+
 def open_tracking(
     tracking_uri: str,
     sweep: str,
@@ -61,17 +72,19 @@ def open_tracking(
     scores: Sequence[str] = SCORES,
     named_by: tuple[str, ...] = (KEY,),
     check: Check | None = None,
+    storage: Storage | None = None,
 ) -> Experiment | None:
     """Open the sweep's experiment; print a warning and return None if MLflow cannot be reached or used.
 
     The view of the trials shows the columns `scores`; `named_by` are the columns in the names of their runs. `check` is
-    called before each write.
+    called before each write. Raises StorageError if the experiment belongs to a storage other than `storage`.
     """
     database = database_file(tracking_uri)
     artifacts = (database.parent / "mlartifacts" / sweep).as_uri() if database else None
     warn = partial(say, console, style="yellow")
     try:
-        return replace(open_experiment(tracking_uri, sweep, artifacts, scores, warn, check), named_by=named_by)
+        experiment = open_experiment(tracking_uri, sweep, artifacts, scores, warn, check, storage)
     except MirrorError as error:
         warn(f"{error}; trials continue, and MLflow is brought up to date later")
         return None
+    return replace(experiment, named_by=named_by)

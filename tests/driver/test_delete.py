@@ -3,12 +3,17 @@
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from importlib import import_module
 
 import pytest
 from mlflow.tracking import MlflowClient
+from support import suspended
+from support.commands import ROOT, environment
 from typer.testing import CliRunner
 
 import sweep
@@ -47,6 +52,27 @@ def records(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return make(SweepRecords(open_storage(tmp_path / "sweeps"), "mine"))
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    """A database of MLflow, which takes a second to create."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+    open_experiment(uri, "of another sweep")
+    return uri
+
+
+def mirror(records, uri, artifacts):
+    """Mirror the records; return MLflow's experiment."""
+    experiment = open_experiment(uri, records.name, artifacts.as_uri(), storage=records.storage)
+    for record in records.load().records:
+        mirror_trial(experiment, records, record)
+    return experiment
+
+
+def left(*folders):
+    """The files and folders that a deletion may not leave."""
+    return [path for folder in folders for path in folder.rglob("*") if path.name != ".identity"]
 
 
 def run(*arguments, code=0, **options):
@@ -150,30 +176,129 @@ def test_an_interrupted_deletion_can_only_be_finished(records, monkeypatch, tmp_
     assert not (tmp_path / "sweeps/mine").exists()
 
 
+STEPS = [
+    (shutil, "rmtree", 0, 0),
+    (shutil, "rmtree", 1, 0),
+    (MlflowClient, "rename_experiment", 0, 0),
+    (MlflowClient, "delete_experiment", 0, 0),
+    (FolderStorage, "delete_many", 0, 0),
+    (FolderStorage, "delete_many", 1, 0),
+    (FolderStorage, "delete_many", 2, 2),
+]
+
+
+@pytest.mark.parametrize(("owner", "function", "calls", "code"), STEPS)
+def test_a_deletion_interrupted_at_any_step_is_finished_by_the_next(
+    owner, function, calls, code, records, uri, tmp_path, monkeypatch
+):
+    """The last step leaves an empty folder: there is no sweep any more."""
+    experiment = mirror(records, uri, tmp_path / "artifacts")
+    original, made = getattr(owner, function), []
+
+    def interrupted(*arguments, **options):
+        if len(made) == calls:
+            raise KeyboardInterrupt
+        made.append(original(*arguments, **options))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, function, interrupted)
+        run("--delete", "mine", "--yes", "--tracking-uri", uri, code=130)
+    run("--delete", "mine", "--yes", "--tracking-uri", uri, code=code)
+    assert left(tmp_path / "sweeps", tmp_path / "artifacts") == []
+    assert MlflowClient(uri).get_experiment(experiment.experiment_id).lifecycle_stage == "deleted"
+
+
+KILLED = """
+import os, signal, sys
+from itertools import count
+from mlflow.tracking import MlflowClient
+import driver.upkeep.delete, sweep
+
+for name in ("rename_experiment", "delete_experiment"):
+    def step(*arguments, original=getattr(MlflowClient, name)):
+        sys.audit("os.remove", "")
+        return original(*arguments)
+    setattr(MlflowClient, name, step)
+for attempt in count(1):
+    if not os.fork():
+        steps = count(1)
+        def audit(event, arguments):
+            if event in ("os.remove", "os.rmdir") and not os.path.basename(arguments[0]).startswith("."):
+                # The last attempts go on for longer, since each writes sweep.json again.
+                if next(steps) > max(1, attempt - 30):
+                    os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(audit)
+        try:
+            sweep.main()
+        finally:
+            os._exit(0)
+    if os.wait()[1] != signal.SIGKILL:
+        sys.exit(f"attempts: {attempt}")
+"""
+
+
 @pytest.mark.slow
-def test_mlflow_runs_are_deleted_with_the_sweep(records, tmp_path, monkeypatch):
-    uri, artifacts = f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlartifacts/mine"
-    experiment = open_experiment(uri, "mine", artifacts.as_uri())
-    client = MlflowClient(uri)
+def test_a_deletion_killed_after_each_step_leaves_nothing_in_the_end(records, uri, tmp_path):
+    """Each of many deletions is killed after it removed one file or folder, or sent one request to MLflow."""
+    experiment = mirror(records, uri, tmp_path / "artifacts")
+    arguments = ["--delete", "mine", "--yes", "--tracking-uri", uri]
+    command, variables = [sys.executable, "-c", KILLED, *arguments], environment(PYTHONPATH=str(ROOT))
+    ran = subprocess.run(command, capture_output=True, text=True, env=variables)
+    assert int(ran.stderr.rpartition("attempts: ")[2]) > 30, ran.stderr
+    assert left(tmp_path / "sweeps", tmp_path / "artifacts") == [], ran.stdout
+    assert MlflowClient(uri).get_experiment(experiment.experiment_id).lifecycle_stage == "deleted"
+
+
+def test_a_sweep_of_the_same_name_in_another_storage_is_refused_and_deleted_alone(records, uri, tmp_path):
+    artifacts, other = tmp_path / "artifacts", make(SweepRecords(open_storage(tmp_path / "other"), "mine"))
+    experiment = mirror(records, uri, artifacts)
+    client, here = MlflowClient(uri), ["--storage", other.storage.location, "--tracking-uri", uri]
+    before = set(tmp_path.rglob("*"))
+    for command in (["--sync"], ["--space", "smoke", "--max-trials", "1"]):
+        refused = run("--name", "mine", *command, *here, code=2).stderr
+        assert f"'mine' belongs to the storage {tmp_path / 'sweeps'} on " in refused
+        assert f"this one is {tmp_path / 'other'} on " in refused
+        assert "give another --name or --tracking-uri. If that storage was moved here, move its file" in refused
+    assert set(tmp_path.rglob("*")) == before, "nothing was written"
+    kept = f"MLflow's experiment 'mine' is kept: it belongs to another storage ({tmp_path / 'sweeps'} on "
+    assert kept in run("--delete", "mine", "--yes", *here).stdout
+    assert left(tmp_path / "other") == []
+    assert len(client.search_runs([experiment.experiment_id])) == 3
+    assert len(list(artifacts.rglob("epochs.json"))) == 2
+    assert f"  3 runs in MLflow at {uri}\n" in run("--delete", "mine", "--yes", "--tracking-uri", uri).stdout
+    assert left(tmp_path / "sweeps", artifacts) == []
+    assert client.get_experiment(experiment.experiment_id).lifecycle_stage == "deleted"
+
+
+def test_an_experiment_without_a_storage_is_deleted_if_a_record_names_one_of_its_runs(records, uri, tmp_path):
+    """Experiments of earlier versions have none."""
+    experiment = open_experiment(uri, "mine", (tmp_path / "artifacts").as_uri())
+    other = make(SweepRecords(open_storage(tmp_path / "other"), "mine")).storage.location
+    arguments = ["--delete", "mine", "--yes", "--tracking-uri", uri]
+    kept = "belongs to another storage (unknown, as no record of this sweep names one of its runs)"
+    assert kept in run(*arguments, "--storage", other).stdout
     for record in records.load().records:
         mirror_trial(experiment, records, record)
-    assert list(artifacts.iterdir())
-    kept = client.create_experiment("somebody's")
-    client.create_run(kept)
-    with monkeypatch.context() as patched:
-        patched.setattr(MlflowClient, "delete_experiment", lambda *_: 1 / 0)
-        run("--delete", "mine", "--yes", code=2)
-    assert len(records.done()) == 2
-    assert client.get_experiment_by_name("mine") is None, "renamed first"
-    done = run("--delete", "mine", "--yes")
-    assert f"3 runs in MLflow at {uri}" in done.stdout
-    assert f"their artifacts in {artifacts}" in done.stdout
-    assert [e.name for e in client.search_experiments()] == ["somebody's", "Default"]
-    assert not artifacts.exists()
-    assert len(client.search_runs([kept])) == 1
-    new = open_experiment(uri, "mine", artifacts.as_uri())
-    assert new.experiment_id != experiment.experiment_id
-    assert len(client.search_runs([new.experiment_id])) == 1
+    assert f"  3 runs in MLflow at {uri}\n" in run(*arguments).stdout
+    assert MlflowClient(uri).get_experiment(experiment.experiment_id).lifecycle_stage == "deleted"
+
+
+@pytest.mark.slow
+def test_a_moved_storage_goes_on_with_its_experiment(uri, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    suspended.make(tmp_path, "moved")
+    run("--sync", "--name", "moved", "--tracking-uri", uri)
+    (tmp_path / "sweeps").rename(tmp_path / "elsewhere")
+    run("--sync", "--name", "moved", "--tracking-uri", uri, "--storage", "elsewhere")
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("moved")
+    assert len(client.search_runs([experiment.experiment_id])) == 25
+    assert experiment.tags["storage.location"].startswith(f"{tmp_path / 'elsewhere'} on ")
+    copied = shutil.copytree(tmp_path / "elsewhere", tmp_path / "copy")
+    done = run("--delete", "moved", "--tracking-uri", uri, "--storage", str(copied), input="n\n").stdout
+    assert f"25 runs in MLflow at {uri}, last written from {tmp_path / 'elsewhere'} on " in done
+    run("--delete", "moved", "--yes", "--tracking-uri", uri, "--storage", "elsewhere")
+    assert client.get_experiment(experiment.experiment_id).lifecycle_stage == "deleted"
 
 
 def test_an_unreachable_mlflow_keeps_the_records(records, free_port, monkeypatch):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from driver.upkeep import mirror as driver_mirror
 from driver.upkeep.mirror import Mirror
-from records import SweepRecords, columns, mirror, open_storage
+from records import StorageError, SweepRecords, columns, mirror, open_storage
 from records.fence import LostError, fenced
 from records.mirror import Experiment, MirrorError, open_experiment
 from records.store import WEIGHTS
@@ -113,6 +113,19 @@ def test_an_mlflow_that_answers_late_is_filled(experiment, records, monkeypatch)
         it.finish(loaded, 60.0)
     assert by_key(loaded) == mirror.mirrored_runs(experiment)
     assert out.getvalue().count("MLflow answers now and is brought up to date.") == 1
+
+
+def test_an_mlflow_that_answers_late_with_the_experiment_of_another_storage_gets_no_runs(experiment, records):
+    def open_late(_):
+        if not answers:
+            raise StorageError("belongs to the storage elsewhere")
+        return answers.pop()
+
+    answers, loaded, out = [None], records.load().records, io.StringIO()
+    with Mirror(open_late, records, loaded, Console(file=out, width=200)) as it:
+        it.finish(loaded, 0.2)
+    assert "belongs to the storage elsewhere; the next run or --sync" in out.getvalue()
+    assert mirror.mirrored_runs(experiment) == {}
 
 
 def test_a_run_made_by_a_request_that_failed_is_found_again(experiment, records, monkeypatch):

@@ -14,7 +14,8 @@ from driver import UserError
 from driver.upkeep.tracking import check_tracking_uri, experiment_of, missing_database, open_tracking
 from driver.view import mlflow_ui
 from driver.view.mlflow_ui import PROJECT, where
-from records.mlflow_client import find_experiment
+from records import SweepRecords, open_storage
+from records.mlflow_client import find_experiments
 
 LINK = "#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=trials"
 
@@ -49,7 +50,7 @@ def half_made(tmp_path):
 
 def test_a_half_made_database_has_no_experiment_and_is_not_served(half_made, monkeypatch, capsys):
     assert experiment_of(half_made, "any") is None
-    assert find_experiment(half_made, "any") is None
+    assert find_experiments(half_made, SweepRecords(open_storage("none"), "any")) == []
     monkeypatch.setenv("MLFLOW_TRACKING_URI", half_made)
     with pytest.raises(typer.Exit):
         mlflow_ui.main(None)

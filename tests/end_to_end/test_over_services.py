@@ -56,7 +56,7 @@ def test_a_sweep_in_a_bucket_and_on_a_server_gives_the_records_of_one_in_a_folde
     secrets = [s3_server.admin.secret, mlflow_server.password]
     left = s3_server.objects(bucket.removeprefix("s3://"))
     parts = {"records", "artifacts", "report", "logs", "sweep.json", "trials.parquet"}
-    assert {name.split("/")[2] for name in left} == parts
+    assert {name.removeprefix("study/").removeprefix("cloud/").split("/")[0] for name in left} == {".identity", *parts}
     told = json.dumps([[run.data.params, run.data.tags] for run in runs]) + ran.out + ran.err
     for secret in secrets:
         assert not [name for name, data in left.items() if secret.encode() in data]

@@ -125,6 +125,13 @@ def test_only_one_of_many_creates(storage):
         assert storage.read(name) == f"owner {won.index(True)}".encode()
 
 
+def test_a_storage_has_one_identity_whoever_asks_first(storage):
+    assert storage.identity(make=False) == ""
+    (identity,) = set(contend(lambda _: storage.identity()))
+    assert identity == storage.identity(make=False) != ""
+    assert storage.names("") == []
+
+
 def test_only_one_of_many_replaces(storage):
     storage.write("lease", b"nobody")
     for lap in range(ROUNDS):

@@ -10,9 +10,9 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from records import Manifest, columns, mirror, mlflow_client
+from records import Manifest, StorageError, SweepRecords, columns, mirror, mlflow_client, open_storage
 from records.mirror import Experiment, MirrorError, mirror_sweep, mirror_trial, mirror_weights, open_experiment
-from records.mlflow_client import SUFFIX, find_experiment
+from records.mlflow_client import LOCATION, SUFFIX, find_experiments
 
 KEY = "0123456789abcdef"
 MAPS = ["attribution/epochs.json", "attribution/maps.npz", "attribution/saliency.png"]
@@ -140,7 +140,7 @@ def test_a_refused_login_says_what_to_check(monkeypatch):
 
     monkeypatch.setattr(MlflowClient, "search_experiments", refused)
     with pytest.raises(MirrorError, match="it refuses the login; check MLFLOW_TRACKING_USERNAME"):
-        find_experiment("http://127.0.0.1:9", "mine")
+        find_experiments("http://127.0.0.1:9", SweepRecords(open_storage("none"), "mine"))
 
 
 def test_a_trial_that_failed_and_then_completes_loses_its_error(client, experiment, mirrored, monkeypatch):
@@ -203,6 +203,22 @@ def test_an_interrupted_deletion_is_found_again_under_its_own_name_only(tmp_path
     ids = {sweep: open_experiment(uri, sweep, tmp_path.as_uri()).experiment_id for sweep in ("aXb", "a_b")}
     client = MlflowClient(uri)
     client.rename_experiment(ids["aXb"], f"aXb{SUFFIX}2026-01-02 03:04:05)")
-    assert find_experiment(uri, "aXb").experiment_id == ids["aXb"]
+    storage = open_storage(tmp_path)
+    assert [e.experiment_id for e in find_experiments(uri, SweepRecords(storage, "aXb"))] == [ids["aXb"]]
     client.delete_experiment(ids["a_b"])
-    assert find_experiment(uri, "a_b") is None, "an underscore stands for itself"
+    assert find_experiments(uri, SweepRecords(storage, "a_b")) == [], "an underscore stands for itself"
+
+
+def test_an_experiment_knows_its_storage_also_after_a_move(database, client, tmp_path, request):
+    """An experiment without tags, of an earlier version, or deleted in MLflow, is taken over."""
+    uri, artifacts = database
+    name, places = request.node.name, [tmp_path / name for name in ("here", "moved", "other")]
+    before = open_experiment(uri, name, artifacts)
+    assert open_experiment(uri, name, storage=open_storage(places[0])) == before
+    places[0].rename(places[1])
+    assert open_experiment(uri, name, storage=open_storage(places[1])) == before
+    assert client.get_experiment(before.experiment_id).tags[LOCATION].startswith(f"{places[1]} on ")
+    with pytest.raises(StorageError, match=f"'{name}' belongs to the storage {places[1]} on .* one is {places[2]} on"):
+        open_experiment(uri, name, storage=open_storage(places[2]))
+    client.delete_experiment(before.experiment_id)
+    assert open_experiment(uri, name, storage=open_storage(places[2])) == before
