@@ -169,9 +169,22 @@ def mirror_weights(experiment: Experiment, records: SweepRecords, runs: Mapping[
 
 
 def mark_running(experiment: Experiment) -> None:
-    """Mark the sweep's run as running: until `mirror_sweep`, the trials' runs may be ahead of its table."""
-    with connected(experiment.tracking_uri, check=experiment.check) as client:
-        client.update_run(experiment.parent_run_id, "RUNNING")
+    """Mark the sweep's run as running: until `mirror_sweep`, the trials' runs may be ahead of its table.
+
+    If another driver takes the sweep over meanwhile, and may have ended the run, this is undone.
+    """
+    run_id, check = experiment.parent_run_id, experiment.check or (lambda: None)
+    with connected(experiment.tracking_uri) as client:
+        before = client.get_run(run_id).info.status
+        # A new run is running.
+        if before != "RUNNING":
+            check()
+            client.update_run(run_id, "RUNNING")
+            try:
+                check()
+            except LostError:
+                client.update_run(run_id, before)
+                raise
 
 
 def mirror_sweep(

@@ -49,6 +49,12 @@ def mirrored(experiment, records, patience=0.0, out=None, **options):
     return loaded, behind
 
 
+def ended(experiment, records, **options):
+    """Mirror all records, and end the sweep's run."""
+    mirrored(experiment, records, **options)
+    mirror.mirror_sweep(experiment, records, None, {}, {}, {}, done=True)
+
+
 def by_key(records):
     return {record["trial_key"]: record["mlflow_run_id"] for record in records}
 
@@ -187,28 +193,34 @@ def test_an_error_of_any_kind_is_a_problem_of_mlflow_alone(experiment, records, 
 
 
 @pytest.mark.parametrize("checked", [False, True], ids=["before the check", "after the check"])
-@pytest.mark.parametrize("write", range(1, 9))
-def test_a_driver_suspended_before_any_write_leaves_one_run_for_each_trial(write, checked, experiment, records):
-    """Another driver mirrors the sweep meanwhile. What the first had checked already still happens, once."""
+@pytest.mark.parametrize(("write", "again"), [*((write, False) for write in range(1, 8)), (1, True), (2, True)])
+def test_a_driver_suspended_before_any_write_leaves_one_ended_run_for_each_trial(
+    write, again, checked, experiment, records
+):
+    """Another driver finishes the sweep meanwhile. What the first had checked already still happens, once."""
     records.storage.delete("mirrored/records/c.json")
+    if again:
+        ended(experiment, records)
+        records.write({**RECORD, "trial_key": "c"})
     writes = 0
 
     def check():
         nonlocal writes
         writes += 1
         if writes == write:
-            mirrored(experiment, records, took_over=True)
+            ended(experiment, records, took_over=True)
         if writes > write or (writes == write and not checked):
             raise LostError("taken over")
 
     mine = SweepRecords(fenced(records.storage, check), records.name)
     mirrored(replace(experiment, check=check), mine)
     assert writes >= write
-    runs = MlflowClient(experiment.tracking_uri).search_runs([experiment.experiment_id], "tags.kind = 'trial'")
+    client = MlflowClient(experiment.tracking_uri)
+    runs = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")
     assert sorted((run.data.tags["trial_key"], run.info.run_id) for run in runs) == sorted(
         by_key(records.load().records).items()
     )
-    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.info.status for run in (*runs, client.get_run(experiment.parent_run_id))} == {"FINISHED"}
 
 
 def test_twins_are_removed_and_the_run_that_the_record_names_stays(experiment, records):
