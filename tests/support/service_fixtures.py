@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from support.services import MlflowServer, PostgresServer, S3Server
+from support.services import MlflowServer, S3Server
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +30,6 @@ def bucket(s3_environment) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_server():
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def mlflow_server(s3_server, postgres_server):
-    with MlflowServer(s3_server, postgres_server) as server:
+def mlflow_server(s3_server):
+    with MlflowServer(s3_server) as server:
         yield server
