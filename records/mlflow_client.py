@@ -49,9 +49,9 @@ def configure() -> None:
     # Otherwise each closed run prints a line, and each transfer a bar, into the progress view.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # Otherwise creating and migrating a database is logged.
-    for logger in ("mlflow", "alembic"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
+    # Otherwise creating and migrating a database is logged, and its errors, which are raised too, with a traceback.
+    for logger, level in (("mlflow", "WARNING"), ("mlflow.store.db.utils", "CRITICAL"), ("alembic", "WARNING")):
+        logging.getLogger(logger).setLevel(level)
 
 
 @contextmanager
