@@ -48,9 +48,9 @@ constraints: install ## write constraints.txt: the newest releases, for CI, the 
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra test --extra dev --extra docs --no-annotate \
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
-cluster-test: install ## run the tests of whole clusters: nodes lost and joining, several places
+cluster-test: $(KUBEFLOW)/.installed ## run the tests of whole clusters: nodes lost and joining, all services of k8s/services
 	tests/install_system_packages
-	SWEEP_REQUIRE_ALL=1 $(BIN)/python -m pytest -m cluster tests/cluster $(TEST_ARGS)
+	SWEEP_REQUIRE_ALL=1 $(BIN)/python -m pytest -m cluster tests/cluster tests/k8s $(TEST_ARGS)
 
 kubernetes-test: $(KUBEFLOW)/.installed ## break sweeps on the cluster of KUBECONFIG for an hour: k8s/README.md
 	$(BIN)/python -m pytest -v -m cluster tests/kubernetes $(TEST_ARGS)

@@ -82,16 +82,14 @@ def test_a_head_reaches_the_kubernetes_api_and_no_other_address_on_443(pods):
     assert not pods.connects("job", "kubernetes.default.svc", 443)
 
 
-def test_mlflow_refuses_names_of_other_domains_and_the_bucket_strangers(pods):
+def test_mlflow_refuses_names_of_other_domains(pods):
     pods.start("head", HEAD, port=8265)
     ask = (
         "import sys, urllib.request as u, urllib.error as e\n"
-        "try: print(u.urlopen(u.Request(sys.argv[2], headers={'Host': sys.argv[1]}), timeout=20).status)\n"
+        "try: print(u.urlopen(u.Request('http://mlflow:5000/', headers={'Host': sys.argv[1]}), timeout=20).status)\n"
         "except e.HTTPError as error: print(error.code)"
     )
     whole = ("mlflow:5000", *(f"mlflow.{NAMESPACE}{rest}:5000" for rest in ("", ".svc", ".svc.cluster.local")))
     others = ("evil.example", *(f"mlflow.{NAMESPACE}.svc{rest}" for rest in (".evil.example:5000", "evil.example")))
     for host in (*whole, "localhost:18000", *others):
-        answer = pods.python("head", ask, host, "http://mlflow:5000/").stdout.strip()
-        assert answer == ("403" if host in others else "401"), host
-    assert pods.python("head", ask, "s3:8333", "http://s3:8333/sweeps").stdout.strip() == "403"
+        assert pods.python("head", ask, host).stdout.strip() == ("403" if host in others else "401"), host

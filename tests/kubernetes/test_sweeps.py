@@ -11,7 +11,6 @@ from support.real_cluster import SHORT, TRIALS, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 NO_ROOM_SECONDS = 420
-METRICS = "import urllib.request as u; print(u.urlopen('http://localhost:8080/metrics', timeout=20).read().decode())"
 MANY = 64
 
 
@@ -31,10 +30,6 @@ def test_first_of_all(cluster, start):
     assert "kubectl apply -k" in cluster.install()
     sweep = start("first", small=False)
     sweep.apply()
-    sweep.wait_for_records()
-    (head,) = cluster.pods(sweep.labels("head"))
-    shown = cluster.kubectl("exec", head, "--container", "ray-head", "--", "python", "-c", METRICS)
-    assert [line for line in shown.splitlines() if "saliency_sweep_trials{" in line and 'state="running"' in line]
     check(sweep)
 
 

@@ -1,4 +1,4 @@
-"""The mirror on a real MLflow server, with its artifacts in a bucket, and a password."""
+"""The mirror on a real MLflow server, with its database in PostgreSQL, its artifacts in a bucket, and a password."""
 
 import os
 import time

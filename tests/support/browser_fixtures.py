@@ -4,24 +4,13 @@ import shutil
 
 import pytest
 
-FLAGS = (
-    *("headless", "no-sandbox", "disable-gpu", "disable-quic", "disable-sync", "no-first-run"),
-    *("disable-background-networking", "disable-component-update", "window-size=1600,1200"),
-)
-
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """It keeps its console's messages."""
-    from selenium import webdriver
+    from support.browse import chromium
 
     for program in ("chromium", "chromedriver"):
         assert shutil.which(program), f"{program} is missing: run tests/install_system_packages"
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(f"--{flag}")
-    window = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    window = chromium(tmp_path_factory.mktemp("profile"))
     yield window
     window.quit()

