@@ -369,13 +369,9 @@ TRIAL_TABLES: Mapping[str, Callable[[pd.DataFrame], str]] = {
 }
 
 
-def stored(report: Report) -> Report:
-    """The part of a report that pages and tests use."""
-    kept = {key: report[key] for key in STORED if key in report}
-    return kept | {"correlations": list(filter(_within_cells, report["correlations"]))}
-
-
 if __name__ == "__main__":
     study, source = sys.argv[1:]
-    text = json.dumps(stored(json.loads(Path(source).read_text())), indent=1, ensure_ascii=False)
-    (RESULTS / study / "report.json").write_text(f"{text}\n")
+    whole = json.loads(Path(source).read_text())
+    stored = {key: whole[key] for key in STORED if key in whole}
+    stored["correlations"] = list(filter(_within_cells, whole["correlations"]))
+    (RESULTS / study / "report.json").write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")

@@ -1,17 +1,79 @@
-"""The tables of the studies that are computed from trials, by hand.
-
-Those of the numbers in a report are on the pages, which test_reference.py makes again.
-"""
+"""The tables of the studies, from reports and trials with known values."""
 
 import pandas as pd
 
 from docs import studies
 from docs.studies import OUTCOME, SCORE
 
+BOUNDS = {"prediction_low": -0.2, "prediction_high": 0.004, "prediction_dataset_low": None}
+COMPARISON = {"comparison": "seed", "answer": "no", "estimate": -0.001, "ci_low": -0.12, "ci_high": 0.0}
+MISSING = {"prediction_dataset_high": None, "auc_per_tenth": None}
+
 
 def cells(table: str) -> list[list[str]]:
     """The rows of a Markdown table, without its head."""
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+def test_zero_has_no_sign_and_missing_values_are_empty():
+    (row,) = cells(studies.answer({"comparisons": [COMPARISON | BOUNDS | MISSING]}))
+    assert row == ["seeds alone", "**no**", "0.00 (−0.12 to 0.00)", "−0.20 to 0.00", "", ""]
+    no_interval = COMPARISON | {"ci_low": None, "ci_high": None}
+    assert cells(studies.pairs({"comparisons": [no_interval]}))[0][-1] == "0.00"
+
+
+def test_scores_are_listed_with_the_map_for_each_comparison():
+    by_map, by_probe = (
+        {"comparison": "seed", "estimate": value, "ci_low": None, "ci_high": None} for value in (0.2, 0.9)
+    )
+    scores = [
+        {"column": "test_ood.iou.grad_cam", "comparisons": [by_map]},
+        {"column": "test_id.auc_outside_zeroed", "comparisons": [by_probe]},
+    ]
+    written = studies.predictors({"comparisons": [by_map], "predictors": scores})
+    assert [row[-1] for row in cells(written)] == ["0.20", "0.90"]
+
+
+def test_pairs_of_trainings_have_a_row_for_each_kind_of_images_and_distance():
+    share = {"dataset": None, "method": None, "estimate": 0.6, "ci_low": 0.5, "ci_high": 0.7, "n": 1000}
+    scores = {"test_ood.iou.grad_cam": 0.6, "valid_id.auc": 0.4}
+    every = [
+        share | {"images": images, "apart": apart, "score": score, "estimate": value}
+        for images in ("same", "other")
+        for apart in (0.0, 0.01)
+        for score, value in scores.items()
+    ]
+    of_a_method = share | {"images": "same", "apart": 0.0, "score": "valid_id.auc", "method": "rrr", "estimate": 0.99}
+    rows = cells(studies.trainings({"same_images": [*every, of_a_method]}))
+    assert len(rows) == 4
+    assert ["same", "at least 0.01 apart", "0.60 (0.50 to 0.70)", "0.40 (0.50 to 0.70)", "1,000"] in rows
+
+
+def test_chosen_strengths_are_listed_with_their_costs():
+    choice = {"dataset": "synthetic", "method": "rrr", "outcome": 0.5, "strength": 10.0, "estimate": 0.0}
+    other = {"method": "actdiff", "outcome": 0.9, "strength": 0.1}
+    by_map = {"rule": "localisation_id", "strength": 1000.0, "estimate": 0.25}
+    choices = [
+        choice | {"rule": "oracle"},
+        choice | by_map,
+        choice | {"rule": "random", "strength": None, "estimate": 0.1},
+        choice | other | {"rule": "oracle"},
+        choice | other | by_map | {"estimate": 0.05},
+        choice | other | {"rule": "random", "strength": None, "estimate": None},
+    ]
+    assert cells(studies.strengths({"strength_choices": choices})) == [
+        ["crosses", "`rrr`", "10: 0.50", "1000: 0.250", "0.100"],
+        ["crosses", "`actdiff`", "0.1: 0.90", "1000: 0.050", ""],
+        ["mean cost", "", "", "0.150", ""],
+    ]
+
+
+def test_costs_are_listed_overall_and_for_each_stratum_with_a_shift():
+    cost = {"rule": "id_valid", "dataset": None, "severity": None, "estimate": 0.25, "ci_low": 0.2, "ci_high": 0.3}
+    in_strata = [cost | {"dataset": "synthetic", "severity": s, "estimate": s / 2} for s in (0.0, 0.5, 1.0)]
+    written = studies.choices({"regret": [cost, *in_strata, cost | {"rule": "masked", "estimate": None}]})
+    assert written.splitlines()[0].endswith("| crosses, s = 0.5 | crosses, s = 1 |")
+    assert [row[1:] for row in cells(written)] == [["0.250 (0.200 to 0.300)", "0.250", "0.500"]]
 
 
 def test_trials_at_the_largest_severity_count_in_the_band_of_their_map():
