@@ -131,7 +131,7 @@ def test_a_full_disk_is_said_and_with_room_again_the_sweep_goes_on(small_disk, t
     found, expected = faults.records_of(small_disk / "full/records"), faults.records_of(tiny_sweep.records)
     assert len(found) == 2
     assert found.items() <= expected.items()
-    assert [path for path in small_disk.rglob("*") if path.name.startswith(".")] == []
+    assert [path for path in (small_disk / "full").rglob("*") if path.name.startswith(".")] == []
 
 
 def test_damaged_files_are_set_aside_and_their_trials_run_again(tiny_sweep, tmp_path):
