@@ -63,7 +63,7 @@ def summarise(session: "WorkDB") -> None:
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the copy and the results.")],
-    root: Annotated[Path, typer.Option(help="The checkout to measure.")] = Path.cwd(),  # noqa: B008
+    root: Annotated[Path, typer.Option(help="The checkout to measure.")] = Path(),
     mutants: Annotated[int, typer.Option(min=1, help="Size of the sample.")] = 320,
 ) -> None:
     """Measure which mutants the quick tests kill."""

@@ -53,6 +53,8 @@ class Method:
     stops_gradient: ClassVar[bool] = False
     """True if the penalty's gradient ignores part of its dependence on the weights on purpose, such as a search or a
     choice of pixels. Contract tests compare the gradients of all other methods with finite differences."""
+    too_steep_on: ClassVar[tuple[str, ...]] = ()
+    """Models on which the penalty is too steep for that comparison."""
     epoch = 0
     """The index of the epoch in progress; set by the trial."""
 

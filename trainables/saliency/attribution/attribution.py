@@ -1,6 +1,6 @@
 """The base of all attributions: from (model, images, targets) to one non-negative map per image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -30,6 +30,10 @@ class Attribution:
     """False if maps do not depend on the model: a baseline of what the images alone would score."""
     draws: ClassVar[bool] = False
     """True if maps depend on random draws."""
+    may_be_zero: ClassVar[bool] = False
+    """True if a map can be all zero although the model is not constant."""
+    contract_settings: ClassVar[Mapping[str, object]] = {}
+    """Settings that the contract tests add, whose toy models have few layers."""
 
     def __init__(self, config: TrialConfig, references: Images | None = None):
         """`references` are the trial's training images, for attributions that average over baseline images; None for
@@ -42,7 +46,7 @@ class Attribution:
     def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         """|attribution of the target's logit|, summed over channels; not blurred.
 
-        The model is in evaluation mode. Any number of images is split into batches, for `batch_maps`.
+        The model is in evaluation mode. The images, of any number, are split into batches for `batch_maps`.
         """
         return in_batches(partial(self.batch_maps, model), images, targets)
 

@@ -1,6 +1,7 @@
 """Grad-CAM of the last convolutional map, or of a chosen layer."""
 
 from functools import cache
+from types import MappingProxyType
 
 from captum.attr import LayerGradCam as CaptumLayerGradCam
 from torch import nn
@@ -23,6 +24,8 @@ class GradCam(Attribution):
     Source: Selvaraju et al., ICCV 2017, equations 1 and 2.
     """
 
+    may_be_zero = True
+
     def layer(self, model: Classifier) -> nn.Module:
         """The module whose map is used."""
         return model.trunk
@@ -42,6 +45,8 @@ class LayerGradCam(GradCam):
 
     Source: Selvaraju et al., ICCV 2017, section 3 and figure 13 (other layers).
     """
+
+    contract_settings = MappingProxyType({"attributions": ("layer_grad_cam",), "grad_cam_layer": "trunk.1"})
 
     def layer(self, model: Classifier) -> nn.Module:
         return model.get_submodule(self.config.grad_cam_layer)
