@@ -10,10 +10,12 @@ import time
 import psutil
 import pytest
 import torch
-from support import faults
+from support import faults, suspended
 from support.commands import PATIENCE, TINY, run_sweep, running_sweep, wait_until
 from support.disks import fill
 from support.first_seconds import Moment, kill_first, run_again
+
+from records.database import prepare_database
 
 pytestmark = pytest.mark.slow
 
@@ -132,6 +134,23 @@ def test_a_full_disk_is_said_and_with_room_again_the_sweep_goes_on(small_disk, t
     assert len(found) == 2
     assert found.items() <= expected.items()
     assert [path for path in (small_disk / "full").rglob("*") if path.name.startswith(".")] == []
+
+
+def test_a_full_disk_of_mlflows_database_is_said_and_with_room_again_sync_fills_the_gaps(small_disk, tmp_path):
+    suspended.make(tmp_path)
+    uri = f"sqlite:///{small_disk / 'mlflow.db'}"
+    prepare_database(uri, print)
+    fill(small_disk, but=60_000)
+    sync = ("--sync", "--name", "faults", "--tracking-uri", uri)
+    ran = run_sweep(tmp_path, *sync)
+    assert ran.code == 0, "nothing but MLflow is behind"
+    assert f"MLflow at {uri}: (sqlite3.OperationalError) database or disk is full; the next run or --sync" in ran.out
+    assert re.search(r"MLflow lacks \d+ trials\. Nothing is lost: this brings it up to date", ran.out), ran
+    assert "Traceback" not in ran.err + ran.out
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    ran = run_sweep(tmp_path, *sync)
+    assert ran.code == 0, ran
+    assert suspended.problems(tmp_path, uri) == []
 
 
 def test_damaged_files_are_set_aside_and_their_trials_run_again(tiny_sweep, tmp_path):
