@@ -15,9 +15,9 @@ from analysis.answer.settings import setting_values
 from analysis.numbers import column_name, count
 from analysis.numbers import name as display_name
 from analysis.stats.heterogeneity import MINIMUM as FEWEST_TO_PREDICT
-from analysis.stats.heterogeneity import Heterogeneity, heterogeneity
+from analysis.stats.heterogeneity import of_both_signs, one_more
 from analysis.stats.multiplicity import holm_levels
-from analysis.stats.rank_correlation import FISHER_C
+from analysis.stats.rank_correlation import CLIP, FISHER_C
 from analysis.stats.replicated import MINIMUM_CLUSTERS, UNDEFINED_WITHOUT_ONE, Interval
 from analysis.trials.design import Cell
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
@@ -33,6 +33,10 @@ MINIMUM_CELLS = 3
 """Fewest cells with an interval for a comparison."""
 MINIMUM_METHODS = 5
 """Fewest methods with an interval for the comparison between methods."""
+MINIMUM_DATASETS = 5
+"""Fewest datasets with a prediction for a new one."""
+DIFFER = 0.05
+"""Level of the tests that signs differ, by Holm's procedure over all levels of all comparisons."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,20 @@ class Level:
     ci_high: float | None
     n_trials: int
     n_cells: int
+
+
+@dataclass(frozen=True)
+class Signs:
+    """Whether the correlations of methods, of strata or of cells have different signs."""
+
+    among: str
+    n: int
+    """Number of correlations that have an interval."""
+    p_value: float
+    """Of one sign for all (see `of_both_signs`)."""
+    least: Level
+    """The correlation that is furthest below the others by its interval."""
+    greatest: Level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +85,15 @@ class Comparison:
     prediction_dataset_low: float | None = None
     """95 % prediction interval for a new dataset."""
     prediction_dataset_high: float | None = None
-    cells_low: float | None = None
-    """95 % prediction interval for one more cell."""
-    cells_high: float | None = None
-    cells_p_value: float | None = None
-    """Of no difference between cells, methods and strata except by seeds and the draw of settings or methods."""
+    new_method_positive: float | None = None
+    """Probability that the correlation of a new method is above 0."""
+    new_method_relevant: float | None = None
+    """Probability that it is above the smallest effect of interest."""
+    signs: tuple[Signs, ...] = ()
+    generality: str = "too few to say"
+    """How general the average is: "same sign", "signs differ" or "too few to say"."""
+    differ_among: str | None = None
+    """Where signs differ: among methods, strata or cells, the first of them whose test rejects one sign."""
     auc_per_tenth: float | None = None
     """Difference of the outcome that goes with 0.1 more of the localisation score."""
     auc_per_tenth_low: float | None = None
@@ -116,13 +138,34 @@ def combine(
     `values` are those of `values_of` for the same data; `smallest_effect` is in (0, 1).
     """
     reason = data.unfit() or _shortage(data, data_seeds_known)
-    results = [_comparison(data, name, of_cells, reason) for name, of_cells in values.items()]
+    results = [_comparison(data, name, of_cells, reason, smallest_effect) for name, of_cells in values.items()]
     levels = iter(holm_levels([_p_of_word(interval, smallest_effect) for _, interval in results if interval]))
     joint = (interval.bounds(1 - next(levels)) if interval else (None, None) for _, interval in results)
+    tests = [signs.p_value for comparison, _ in results for signs in comparison.signs]
+    of_signs = iter(zip(tests, holm_levels(tests, DIFFER), strict=True))
     return tuple(
-        replace(comparison, joint_low=low, joint_high=high)
+        replace(
+            _general(comparison, [p <= level for _, (p, level) in zip(comparison.signs, of_signs, strict=False)]),
+            joint_low=low,
+            joint_high=high,
+        )
         for (comparison, _), (low, high) in zip(results, joint, strict=True)
     )
+
+
+def _general(result: Comparison, differ: Sequence[bool]) -> Comparison:
+    """The comparison with its generality; `differ` says of each test of signs whether it rejects one sign."""
+    among = next((signs.among for signs, rejected in zip(result.signs, differ, strict=True) if rejected), None)
+    if among is not None:
+        return replace(result, generality="signs differ", differ_among=among)
+    shown = [level for level in (*result.strata, *result.methods) if level.severity != 0]
+    bounds = [(level.ci_low, level.ci_high) for level in shown]
+    of_one_sign = any(
+        all(low is not None and high is not None and side * (low if side > 0 else high) > 0 for low, high in bounds)
+        for side in (1, -1)
+    )
+    is_same = result.ci_low is not None and len(shown) >= MINIMUM_CELLS and of_one_sign
+    return replace(result, generality="same sign" if is_same else "too few to say")
 
 
 def _p_of_word(interval: Interval, smallest_effect: float) -> float:
@@ -144,7 +187,9 @@ def _shortage(data: Data, data_seeds_known: bool) -> str | None:
     return None
 
 
-def _comparison(data: Data, name: str, values: CellValues, reason: str | None) -> tuple[Comparison, Interval | None]:
+def _comparison(
+    data: Data, name: str, values: CellValues, reason: str | None, smallest_effect: float
+) -> tuple[Comparison, Interval | None]:
     """The comparison, and its interval on Fisher's scale; it has none where it has a reason."""
     if not data.cells or data.score not in data.table:
         return Comparison(comparison=name, reason=reason), None
@@ -184,7 +229,7 @@ def _comparison(data: Data, name: str, values: CellValues, reason: str | None) -
         return replace(result, reason=UNDEFINED_WITHOUT_ONE), None
     (low, high), error = interval.bounds(), interval.standard_error
     result = replace(result, ci_low=low, ci_high=high, standard_error=error, df=interval.df)
-    return _with_predictions(result, shifted), interval
+    return _with_spread(result, shifted, smallest_effect), interval
 
 
 def _unanswerable(result: Comparison) -> str | None:
@@ -245,36 +290,57 @@ def _without_one(result: Comparison, values: CellValues) -> Comparison:
     return replace(result, without_one_low=min(estimates), without_one_high=max(estimates))
 
 
-def _with_predictions(result: Comparison, values: CellValues) -> Comparison:
-    """The comparison with its prediction intervals for a new method, a new dataset and one more cell."""
-    key_of: dict[str, Callable[[Cell], Hashable]] = {
+def _with_spread(result: Comparison, values: CellValues, smallest_effect: float) -> Comparison:
+    """The comparison with what a new method and a new dataset would have, and the tests of signs."""
+    fields: dict[str, Any] = {}
+    by_dataset = values.grouped(lambda cell: cell[0])
+    groups = {"prediction": values.grouped(lambda cell: cell[2]) if result.comparison != "method" else {}}
+    groups |= {"prediction_dataset": by_dataset if len(by_dataset) >= MINIMUM_DATASETS else {}}
+    for name, members in groups.items():
+        means = [group.mean for group in members.values()]
+        new = one_more(np.asarray([m.whole for m in means]), np.asarray([m.influence() for m in means]))
+        if new is None:
+            continue
+        low, high = np.tanh(new.bounds()) if values.fisher else np.clip(new.bounds(), -1, 1)
+        fields |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+        if name == "prediction":
+            limit = float(np.arctanh(smallest_effect)) if values.fisher else smallest_effect
+            fields |= {"new_method_positive": new.p_above(0.0), "new_method_relevant": new.p_above(limit)}
+    levels: dict[str, Callable[[Cell], Place]] = {
+        "methods": lambda cell: (None, None, cell[2]),
+        "strata": lambda cell: (*cell[:2], None),
         "cells": lambda cell: cell,
-        "prediction_dataset": lambda cell: cell[0],
     }
-    if result.comparison != "method":
-        key_of |= {"prediction": lambda cell: cell[2], "stratum": lambda cell: cell[:2]}
-    spreads = {name: spread for name, key in key_of.items() if (spread := _spread(values, key)) is not None}
-    # Differences by severity or method show up there before they do among many cells; Bonferroni's correction.
-    tested = [spread.p_value for name, spread in spreads.items() if name != "prediction_dataset"]
-    spreads.pop("stratum", None)
-    bounds: dict[str, Any] = {}
-    for name, spread in spreads.items():
-        ends = np.asarray([spread.low, spread.high])
-        low, high = np.tanh(ends) if values.fisher else np.clip(ends, -1, 1)
-        bounds |= {f"{name}_low": float(low), f"{name}_high": float(high)}
-    p_value = min(1.0, len(tested) * min(tested)) if tested else None
-    return replace(result, **bounds, cells_p_value=p_value)
+    if result.comparison == "method":
+        levels = {"strata": levels["strata"]}
+    tests = (_signs(values, among, place_of) for among, place_of in levels.items())
+    return replace(result, **fields, signs=tuple(signs for signs in tests if signs is not None))
 
 
-def _spread(values: CellValues, key_of: Callable[[Cell], Hashable]) -> Heterogeneity | None:
-    """How much the groups of cells with the same key differ."""
-    groups = list(values.grouped(key_of).values())
-    units = list(dict.fromkeys(unit for value in values.values for unit in value.drawn))
-    drawn = [
-        [sum(share * v.drawn.get(unit, 0.0) for v, share in zip(g.values, g.shares, strict=True)) for unit in units]
-        for g in groups
-    ]
-    present = values.rho.present
-    df = float(present.sum() - len(np.unique(values.rho.dataset[present])))
-    means, influence = [g.mean.whole for g in groups], [g.mean.influence() for g in groups]
-    return heterogeneity(np.asarray(means), np.asarray(influence), df, np.asarray(drawn, dtype=np.float64))
+def _signs(values: CellValues, among: str, place_of: Callable[[Cell], Place]) -> Signs | None:
+    """The test that the groups of cells differ in sign, those with an interval; None for fewer than two."""
+    tested = {}
+    for place, group in values.grouped(place_of).items():
+        interval = group.interval()
+        if interval is not None and interval.standard_error:
+            tested[place] = _with_draw(group, interval)
+    if len(tested) < 2:
+        return None
+    levels = {(level.dataset, level.severity, level.method): level for level in _levels(values, place_of)}
+    by_ratio = sorted(tested, key=lambda place: tested[place].at / tested[place].standard_error)
+    least, greatest = levels[by_ratio[0]], levels[by_ratio[-1]]
+    return Signs(among, len(tested), of_both_signs(list(tested.values())), least, greatest)
+
+
+def _with_draw(group: CellValues, interval: Interval) -> Interval:
+    """The interval on Fisher's scale with the variance by the draw of settings or methods, which differ anyway."""
+    moves: dict[Hashable, float] = {}
+    for value, share in zip(group.values, group.shares, strict=True):
+        for unit, sd in value.drawn.items():
+            moves[unit] = moves.get(unit, 0.0) + share * sd
+    variance = sum(move**2 for move in moves.values())
+    if not variance:
+        return interval
+    if not group.fisher:
+        variance /= (1 - min(abs(group.rho.whole), CLIP) ** 2) ** 2
+    return interval.widened(variance, max(sum(value.n_units - 1 for value in group.values), 1))

@@ -1,25 +1,20 @@
-"""The word of each comparison, one of five, and the sentence that sums them up."""
+"""The word of each comparison, how general it is, and the sentence that sums them up."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from analysis.answer.combine import Comparison
+from analysis.answer.combine import Comparison, Level
 from analysis.answer.given_id import FALLBACK_CONTROL
-from analysis.numbers import capitalized, column_name, count, interval, name, number, with_interval
+from analysis.numbers import capitalized, column_name, count, interval, name, number, stratum_name, with_interval
 from analysis.trials.scores import COMPLEMENTS
 from analysis.trials.trials import Primary
 from records import columns
 
 SMALLEST_EFFECT = 0.3
 """Smallest correlation of interest; below it the score explains under a tenth of the ranks' variance."""
-WORDS = ("yes", "no", "reverse", "it depends", "undecided")
+WORDS = ("yes", "no", "reverse", "undecided")
 ON_DISTRACTOR = tuple(COMPLEMENTS.get(metric, metric) for metric in columns.ON_DISTRACTOR)
 """Metrics of the distractor rather than the mask, by their names in the analysis."""
-DIFFER = 0.05
-"""Level at which cells count as different from one another."""
-MOST_SEEDS = 20
-"""Largest multiple of the data seeds that a sentence names."""
 LABELS = {"seed": "seeds", "setting": "settings", "method": "methods", "given_id": "given validation AUC"}
 QUESTIONS = {
     "seed": "Of two runs of one recipe, is the one with the better map better?",
@@ -32,7 +27,6 @@ _CLAIMS = {
         "yes": "of two runs of the same recipe, the one with the better map tends to generalize better",
         "no": "of two runs of the same recipe, the maps hardly say which one generalizes better",
         "reverse": "of two runs of the same recipe, the one with the better map tends to generalize worse",
-        "it depends": "whether the run with the better map generalizes better differs between methods and strata",
         "undecided": "these trials do not show whether, of two runs of the same recipe, the one with the better map "
         "generalizes better",
     },
@@ -40,21 +34,18 @@ _CLAIMS = {
         "yes": "within a method, settings with better maps tend to generalize better",
         "no": "within a method, maps hardly say which settings generalize better",
         "reverse": "within a method, settings with better maps tend to generalize worse",
-        "it depends": "whether settings with better maps generalize better differs between methods and strata",
         "undecided": "these trials do not show whether settings with better maps generalize better",
     },
     "method": {
         "yes": "methods with better maps tend to generalize better",
         "no": "maps hardly say which methods generalize better",
         "reverse": "methods with better maps tend to generalize worse",
-        "it depends": "whether methods with better maps generalize better differs between datasets and severities",
         "undecided": "these methods do not show whether methods with better maps generalize better",
     },
     "given_id": {
         "yes": "of models with equal {control}, those with better maps tend to generalize better",
         "no": "of models with equal {control}, maps hardly say which ones generalize better",
         "reverse": "of models with equal {control}, those with better maps tend to generalize worse",
-        "it depends": "whether maps add to {control} differs between methods and strata",
         "undecided": "these trials do not show whether maps add to {control}",
     },
 }
@@ -64,8 +55,7 @@ _CLAIMS = {
 class Verdict:
     """The comparisons summed up.
 
-    The answer is the word of all comparisons; else "it depends" if one says so or decided ones differ; else
-    "undecided".
+    The answer is the word of all comparisons; else "it depends" if decided ones differ; else "undecided".
     """
 
     answer: str
@@ -74,29 +64,19 @@ class Verdict:
 
 
 def word(result: Comparison, smallest_effect: float) -> str:
-    """One of `WORDS`, from the joint interval and the spread over cells.
+    """One of `WORDS`, from the joint interval alone.
 
     An interval between −smallest_effect and smallest_effect is a no by equivalence (Schuirmann, J. Pharmacokinet.
-    Biopharm. 15, 1987); a wide interval around zero is not. "It depends" comes first: if cells truly differ and further
-    cells could have either sign, their average describes none of them.
+    Biopharm. 15, 1987); a wide interval around zero is not.
     """
     low, high = result.joint_low, result.joint_high
     if low is None or high is None:
         return "undecided"
-    if result.cells_p_value is not None and result.cells_p_value < DIFFER:
-        bounds = ((result.prediction_low, result.prediction_high), (result.cells_low, result.cells_high))
-        if any(_both_sides(*ends, smallest_effect) for ends in bounds):
-            return "it depends"
     if low > smallest_effect:
         return "yes"
     if high < -smallest_effect:
         return "reverse"
     return "no" if -smallest_effect < low and high < smallest_effect else "undecided"
-
-
-def _both_sides(low: float | None, high: float | None, smallest_effect: float) -> bool:
-    """Whether an interval contains both signs, one of them at an effect of interest."""
-    return low is not None and high is not None and low < 0 < high and max(-low, high) > smallest_effect
 
 
 def answered(result: Comparison, primary: Primary, smallest_effect: float) -> Comparison:
@@ -118,13 +98,9 @@ def _evidence(result: Comparison, primary: Primary, answer: str, smallest_effect
     if result.ci_low is None:
         return f"{parts[0]} without an interval: {result.reason}"
     parts[0] += f", 95 % interval {interval(result.ci_low, result.ci_high)}"
-    if answer == "it depends":
-        parts.append(_what_differs(result, smallest_effect))
-        levels = [level.estimate for level in result.strata if level.severity]
-        if len(levels) > 1:
-            parts.append(f"by dataset and severity it is {interval(min(levels), max(levels))}")
-    elif answer == "undecided":
-        parts.append(_what_would_decide(result, smallest_effect))
+    if answer == "undecided":
+        parts.append(_position(result, smallest_effect))
+    parts.append(generality(result))
     if result.auc_per_tenth is not None:
         outcome = column_name(primary.outcome)
         parts.append(f"0.1 of {name(primary.metric)} goes with {number(result.auc_per_tenth)} of {outcome}")
@@ -132,12 +108,21 @@ def _evidence(result: Comparison, primary: Primary, answer: str, smallest_effect
     return "; ".join(parts)
 
 
-def _what_differs(result: Comparison, smallest_effect: float) -> str:
-    """The prediction interval that contains both signs."""
-    if _both_sides(result.prediction_low, result.prediction_high, smallest_effect):
-        return f"prediction interval for a new method {interval(result.prediction_low, result.prediction_high)}"
-    new = "a new dataset or severity" if result.comparison == "method" else "a method on a new dataset or severity"
-    return f"prediction interval for {new} {interval(result.cells_low, result.cells_high)}"
+def generality(result: Comparison) -> str:
+    """How general the average is, as in "the same sign for each method and in each stratum"."""
+    if result.generality == "same sign":
+        groups = "in each stratum" if result.comparison == "method" else "for each method and in each stratum"
+        return f"the same sign {groups}, by each one’s interval"
+    differing = next((signs for signs in result.signs if signs.among == result.differ_among), None)
+    if differing is None:
+        return "too few trials to say whether the sign is the same everywhere"
+    ends = " but ".join(f"{with_interval(level)} {_place(level)}" for level in (differing.least, differing.greatest))
+    return f"the sign differs among {differing.among}: {ends}"
+
+
+def _place(level: Level) -> str:
+    where = [] if level.dataset is None else [f"on {stratum_name(level.dataset, level.severity)}"]
+    return " ".join([*([] if level.method is None else [f"for {name(level.method)}"]), *where])
 
 
 def _basis(result: Comparison) -> str:
@@ -146,47 +131,31 @@ def _basis(result: Comparison) -> str:
     return f"from {settings}{count(result.n_trials, 'trial')} in {count(result.n_cells, *where)}"
 
 
-def _what_would_decide(result: Comparison, smallest_effect: float) -> str:
-    """How many data seeds would decide, if the correlation stays the same."""
+def _position(result: Comparison, smallest_effect: float) -> str:
+    """Which limits the joint interval contains, so that it decides nothing."""
     low, high = result.joint_low, result.joint_high
-    if low is None or high is None or result.ci_low is None or result.ci_high is None or result.estimate is None:
+    if low is None or high is None or result.ci_low is None or result.ci_high is None:
         return "it has no interval"
     inside = [limit for limit in (-smallest_effect, smallest_effect) if low <= limit <= high]
     alone = all(result.ci_low <= limit <= result.ci_high for limit in inside)
     which = "the interval" if alone else f"held jointly with the other comparisons, {interval(low, high)}, it"
-    position = f"{which} holds {' and '.join(number(limit, 1) for limit in inside)}"
-    if result.comparison == "method":
-        return f"{position}; more methods would narrow it"
-    almost_one = 1 - 1e-15  # tanh of a wide interval's bounds may round to 1, where atanh is infinite
-    z, lowest, highest, limit = (
-        math.atanh(max(-almost_one, min(almost_one, value))) for value in (result.estimate, low, high, smallest_effect)
-    )
-    distance, reach = min(abs(z - limit), abs(z + limit)), (highest - lowest) / 2
-    seeds = result.n_clusters * (reach / distance) ** 2 if distance > 0 else math.inf
-    if seeds > MOST_SEEDS * result.n_clusters:
-        return f"{position}; it would take over {MOST_SEEDS} times as many data seeds to decide"
-    more = max(math.ceil(seeds), result.n_clusters + 1)
-    return f"{position}; some {more:,} data seeds in place of {result.n_clusters} would decide, if it stays"
+    return f"{which} holds {' and '.join(number(limit, 1) for limit in inside)}"
 
 
 def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect: float) -> Verdict:
     """Sum up the comparisons, which have their words already, in one sentence."""
     words = [result.answer for result in comparisons]
     decided = {word for word in words if word != "undecided"}
-    if len(set(words)) == 1:
-        answer = words[0]
-    else:
-        answer = "it depends" if len(decided) > 1 or "it depends" in decided else "undecided"
+    answer = words[0] if len(set(words)) == 1 else "it depends" if len(decided) > 1 else "undecided"
     reasons = {result.reason for result in comparisons}
     if len(reasons) == 1 and (reason := reasons.pop()) is not None:
         sentence = f"Undecided: {reason}."
     else:
-        between = "what varies between the models" if len(decided) > 1 else "the method, dataset or severity"
         lead = {
             "yes": "Yes, by each comparison: models with better maps generalize better",
             "no": "No, by each comparison: maps hardly say which models generalize better",
             "reverse": "The reverse, by each comparison: models with better maps generalize worse",
-            "it depends": f"It depends on {between}",
+            "it depends": "It depends on what varies between the models",
             "undecided": "Undecided in part" if decided else "Undecided",
         }[answer]
         sentence = f"{lead}. {' '.join(map(_in_short, comparisons))}"
@@ -202,4 +171,5 @@ def _in_short(result: Comparison) -> str:
     if result.estimate is None:
         return f"{label}: {result.answer}."
     reason = f" ({result.reason})" if result.reason else ""
-    return f"{label}: {result.answer}, {with_interval(result)}{reason}."
+    differ = f", the sign differs among {result.differ_among}" if result.differ_among else ""
+    return f"{label}: {result.answer}, {with_interval(result)}{reason}{differ}."

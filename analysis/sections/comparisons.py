@@ -5,9 +5,9 @@ from operator import itemgetter
 
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import MINIMUM_UNITS, SMALLEST_SPREAD
-from analysis.answer.combine import MINIMUM_CELLS, MINIMUM_METHODS, Comparison, Level
+from analysis.answer.combine import DIFFER, MINIMUM_CELLS, MINIMUM_DATASETS, MINIMUM_METHODS, Comparison, Level
 from analysis.answer.settings import MINIMUM_RELIABILITY
-from analysis.answer.verdict import DIFFER, LABELS, QUESTIONS
+from analysis.answer.verdict import LABELS, QUESTIONS, generality
 from analysis.numbers import (
     capitalized,
     column_name,
@@ -56,10 +56,12 @@ def _table(analysis: Analysis, result: Comparisons) -> Table:
         ),
         columns=(
             words("comparison", "question", text=QUESTIONS.__getitem__),
-            words("answer", "answer", text=str),
+            words("answer", "on average", text=str),
+            words("generality", "how general", generality, text=str),
             *estimates("rho", "ρ"),
             intervals("prediction_interval", "a new method", "prediction_low", "prediction_high"),
             decimals("auc_per_tenth", "AUC per 0.1"),
+            decimals("new_method_positive", "P(ρ > 0)"),
             *_COUNTS,
             words("remark", "remark", "reason", text=str),
         ),
@@ -174,7 +176,6 @@ def _details(result: Comparisons) -> list[str]:
         label = capitalized(LABELS[part.comparison])
         for what, low, high in (
             ("leaving one method out gives", part.without_one_low, part.without_one_high),
-            ("prediction interval for one more cell:", part.cells_low, part.cells_high),
             ("prediction interval for a new dataset:", part.prediction_dataset_low, part.prediction_dataset_high),
         ):
             if low is not None:
@@ -187,7 +188,8 @@ def _details(result: Comparisons) -> list[str]:
 def _missing(analysis: Analysis, result: Comparisons) -> Sequence[Lack]:
     lacks = [(f"the answer by {names}", why) for names, why in _unanswered(result)]
     if not any(part.prediction_dataset_low is not None for part in result):
-        lacks.append(("the prediction interval for a new dataset", "fewer than 3 datasets, or no interval"))
+        why = f"fewer than {MINIMUM_DATASETS} datasets, or no interval"
+        lacks.append(("the prediction interval for a new dataset", why))
     return lacks
 
 
@@ -208,13 +210,18 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
             "The prediction interval for a new method is Student’s interval for one more of the methods’ values, with "
             "the variance that all their errors share."
         ),
-        "The five words": (
+        "The words": (
             f"Yes: the whole interval is above {effect}, the smallest correlation of interest. No: the whole interval "
             f"is between −{effect} and {effect} (Schuirmann 1987). Reverse: the whole interval is below −{effect}. "
-            "These three hold jointly: each interval is taken at its level in Holm’s (1979) procedure over the "
-            f"comparisons that have one. It depends, which comes first: cells differ by more than chance (p < "
-            f"{DIFFER:g}), and the 95 % prediction interval for one more cell or a new method contains both signs, one "
-            f"of them beyond {effect}; neither is adjusted for the number of comparisons. Undecided: none of these."
+            "Undecided: none of these. Each interval is taken at its level in Holm’s (1979) procedure over the "
+            "comparisons that have one, so the words hold jointly."
+        ),
+        "How general": (
+            "The sign differs: methods, strata or cells have correlations of both signs, by Gail and Simon’s (1985) "
+            f"test for qualitative interaction, with Holm’s procedure at level {DIFFER:g} over all its uses here. The "
+            "same sign: the 95 % interval of each method and of each stratum excludes zero on one side. Otherwise "
+            "there are too few trials to say. P(ρ > 0) is the probability that the correlation of a new method is "
+            "positive, by Student’s distribution of one more value."
         ),
         "What a comparison needs": (
             f"A shift; {MINIMUM_CELLS} cells of at least two methods ({MINIMUM_METHODS} methods between methods); "
@@ -240,16 +247,13 @@ def _reported(analysis: Analysis, result: Comparisons) -> str:
     if not answered:
         return text
     numbers = "; ".join(f"{LABELS[part.comparison]} {with_interval(part)}, {part.answer}" for part in answered)
-    depends = (
-        f"; “it depends” from a test that cells differ (p < {DIFFER:g}) and from 95 % prediction intervals, without "
-        "adjustment for several comparisons"
-    )
+    signs = "; signs compared by Gail and Simon’s (1985) test" if any(part.signs for part in answered) else ""
     return (
         f"{text} Its rank correlation was taken among models that differ in one thing, over the strata with a shift "
         f"({numbers}), with 95 % intervals from a jackknife over data seeds and averages over seeds cross-fitted "
         "(Spearman 1904). The words follow from each interval, at its level in Holm’s (1979) procedure, and the "
         f"smallest effect of interest, ρ = {analysis.verdict.smallest_effect:g} (Schuirmann 1987)"
-        f"{depends if any(part.answer == 'it depends' for part in answered) else ''}."
+        f"{signs}."
     )
 
 

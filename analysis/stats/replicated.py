@@ -59,6 +59,11 @@ class Interval:
         """Two-sided p-value of a value at this distance, on the scale of the interval."""
         return min(1.0, float(2 * special.stdtr(self.df, -distance / self.standard_error)))
 
+    def p_above(self, value: float) -> float:
+        """The probability of more than this value, on the scale of the interval, under its t distribution."""
+        distance = self.at - value
+        return float(special.stdtr(self.df, distance / self.standard_error) if self.standard_error else distance > 0)
+
     def widened(self, variance: float, df: float | None = None) -> "Interval":
         """The interval with an independent variance added, on `df` degrees of freedom; None leaves them as they are."""
         variances = np.asarray([self.standard_error**2, variance])
