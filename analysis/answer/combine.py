@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.answer.cells import SMALLEST_SPREAD, CellValues, Data
-from analysis.answer.given_id import CONTROL, FALLBACK_CONTROL, control_of, given_id_values
+from analysis.answer.given_id import CONTROL, FALLBACK_CONTROL, control_of, given_id_values, matched_pairs
 from analysis.answer.methods import method_values, over_methods
 from analysis.answer.seeds import seed_values
 from analysis.answer.settings import setting_values
@@ -119,6 +119,9 @@ class Comparison:
     without_one_high: float | None = None
     control: str | None = None
     """The column that ranks were adjusted for."""
+    matched_pairs: float | None = None
+    """Of pairs of trials with nearly equal control, the share whose better map has the better outcome."""
+    n_matched_pairs: int = 0
     reason: str | None = None
     """Why there is no answer."""
     answer: str = "undecided"
@@ -215,6 +218,9 @@ def _comparison(
     result = _with_slope(replace(result, estimate=rho.whole, n_clusters=rho.n_clusters), shifted)
     if name != "method":
         result = _without_one(result, shifted)
+    if name == "given_id":
+        share, n_pairs = matched_pairs(data)
+        result = replace(result, matched_pairs=share if n_pairs else None, n_matched_pairs=n_pairs)
     reason = reason or _unanswerable(result)
     if reason:
         return replace(result, reason=reason), None

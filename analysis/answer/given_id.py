@@ -1,7 +1,7 @@
 """Given ID: does the map predict anything beyond validation AUC?
 
-Spearman's rho among the trials of a cell, the ranks of map and outcome adjusted for validation AUC with one slope a
-cell, combined on Fisher's z scale.
+Spearman's rho among the trials of a cell, the ranks of map and outcome adjusted for a polynomial of those of validation
+AUC, combined on Fisher's z scale.
 """
 
 from dataclasses import replace
@@ -19,6 +19,9 @@ from records import columns
 CONTROL = columns.performance("valid_id", "auc")
 """Validation performance, which every user has."""
 FALLBACK_CONTROL = columns.performance("test_id", "auc")
+EQUAL = 0.01
+"""Largest difference of validation AUC within a matched pair."""
+NEIGHBOURS = 5
 MOST_LEVELS = 100
 """Most levels that are left out in turn; more are left out in groups."""
 
@@ -37,6 +40,29 @@ def given_id_values(data: Data) -> CellValues:
     control = data.table[name].to_numpy(dtype=np.float64) if name is not None else np.empty(0)
     cells = data.cells.items() if name is not None else ()
     return collect(((cell, _of_cell(data, cell, control, rows)) for cell, rows in cells), fisher=True)
+
+
+def matched_pairs(data: Data) -> tuple[float, int]:
+    """Of pairs of trials of a cell with nearly equal validation AUC, the share whose better map has the better outcome.
+
+    Each trial is compared with the `NEIGHBOURS` that follow it in validation AUC, if they are within `EQUAL`; ties of
+    map or outcome count half. Returns the share, NaN without pairs, and the number of pairs.
+    """
+    name = control_of(data)
+    agreement: list[Floats] = []
+    for (_, severity, _), rows in data.cells.items() if name is not None else ():
+        control = data.table[name].to_numpy(dtype=np.float64)
+        rows = rows[np.isfinite(control[rows])]
+        if severity == 0 or hardly_varies(data.y[rows].std()):
+            continue
+        ordered = rows[np.argsort(control[rows], kind="stable")]
+        for distance in range(1, NEIGHBOURS + 1):
+            one, other = ordered[:-distance], ordered[distance:]
+            equal = control[other] - control[one] <= EQUAL
+            signs = np.sign(data.x[other] - data.x[one]) * np.sign(data.y[other] - data.y[one])
+            agreement.append((1 + signs[equal]) / 2)
+    pairs = np.concatenate(agreement) if agreement else np.empty(0)
+    return (float(pairs.mean()) if len(pairs) else float("nan")), len(pairs)
 
 
 def _of_cell(data: Data, cell: Cell, control: Floats, rows: Rows) -> CellValue | str:

@@ -1,6 +1,7 @@
 """Seed: of two runs of the same recipe, does the one with the better map generalize better?
 
 Spearman's rho among the trials of each configuration, which differ in seeds alone, combined on Fisher's z scale.
+Trials of other data seeds also have other images. What these do to all configurations alike is taken out first.
 """
 
 import numpy as np
@@ -14,17 +15,40 @@ from analysis.trials.design import Cell, Rows
 
 def seed_values(data: Data) -> CellValues:
     """The values of the cells, each of its configurations combined."""
+    centred = without_images(data)
     groups = (
         (cell, members.to_numpy(dtype=np.intp))
         for cell, rows in data.cells.items()
         for _, members in pd.Series(rows).groupby(data.configuration[rows])
     )
-    return collect(((cell, _of_configuration(data, cell, rows)) for cell, rows in groups), fisher=True)
+    return collect(((cell, _of_configuration(data, centred, cell, rows)) for cell, rows in groups), fisher=True)
 
 
-def _of_configuration(data: Data, cell: Cell, rows: Rows) -> CellValue | str:
-    reason = too_few(len(rows), "trials") or hardly_varies(data.y[rows].std(ddof=1))
-    return reason or ranked(data, cell, rows)
+def without_images(data: Data) -> Data:
+    """The trials with scores less those that their data seed has on average in the stratum's other configurations.
+
+    Before averaging, each configuration's mean is subtracted, so that it does not matter which configurations have the
+    data seed. A trial whose data seed no other configuration has is left out.
+    """
+    table = data.table.loc[data.present, ["dataset", "severity", "data_seed"]]
+    unit = table.assign(configuration=data.configuration[data.present])
+    stratum = ["dataset", "severity"]
+    centred = {}
+    for column, values in ((data.score, data.x), (data.outcome, data.y)):
+        unit["value"] = values[data.present]
+        unit["value"] -= unit.groupby([*stratum, "configuration"])["value"].transform("mean")
+        images = unit.groupby([*stratum, "data_seed"])["value"]
+        own = unit.groupby([*stratum, "data_seed", "configuration"])["value"]
+        others = images.transform("count") - own.transform("count")
+        effect = (images.transform("sum") - own.transform("sum")) / others.where(others > 0)
+        centred[column] = data.table[column] - effect
+    return Data(data.table.assign(**centred), data.score, data.outcome, data.resamples, data.seed)
+
+
+def _of_configuration(data: Data, centred: Data, cell: Cell, rows: Rows) -> CellValue | str:
+    rows = rows[centred.present[rows]]
+    reason = too_few(len(rows), "trials that share data seeds") or hardly_varies(data.y[rows].std(ddof=1))
+    return reason or ranked(centred, cell, rows)
 
 
 def ranked(data: Data, cell: Cell, rows: Rows, control: Floats | None = None) -> CellValue | str:

@@ -6,7 +6,7 @@ Spearman's rho among the configurations of a cell, averaged over seeds and cross
 import numpy as np
 import pandas as pd
 
-from analysis.answer.cells import CellValue, CellValues, Data, collect, hardly_varies, too_few
+from analysis.answer.cells import SMALLEST_SPREAD, CellValue, CellValues, Data, collect, hardly_varies, too_few
 from analysis.stats.rank_correlation import Floats
 from analysis.stats.replicated import of_units
 from analysis.stats.split_halves import split_halves
@@ -42,7 +42,10 @@ def averaged(data: Data, cell: Cell, rows: Rows, unit: Codes, noun: str) -> Cell
         return alike
     if not min(halves.reliability_x[0], halves.reliability_y[0]) >= MINIMUM_RELIABILITY:
         return f"{noun}s in no stable order between halves of the data seeds"
-    weight = np.where(np.isfinite(halves.rho), len(x) - 1.0, 0.0)
+    # Without a data seed, the cell may lack what lets it in; then it has no weight there.
+    least = np.minimum(halves.reliability_x, halves.reliability_y)
+    is_in = np.isfinite(halves.rho) & (least >= MINIMUM_RELIABILITY) & (halves.variance_y >= SMALLEST_SPREAD**2)
+    weight = np.where(is_in, len(x) - 1.0, 0.0)
     without_each = rank_correlation_without_each(np.nanmean(x, axis=1), np.nanmean(y, axis=1), units)
     influence = of_units(without_each.rho).influence()
     by_unit = dict(zip(units.tolist(), influence.tolist(), strict=True))

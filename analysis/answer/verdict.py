@@ -4,8 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from analysis.answer.combine import Comparison, Level
-from analysis.answer.given_id import FALLBACK_CONTROL
-from analysis.numbers import capitalized, column_name, count, interval, name, number, stratum_name, with_interval
+from analysis.answer.given_id import EQUAL, FALLBACK_CONTROL
+from analysis.numbers import (
+    capitalized,
+    column_name,
+    count,
+    interval,
+    name,
+    number,
+    percent,
+    stratum_name,
+    with_interval,
+)
 from analysis.trials.scores import COMPLEMENTS
 from analysis.trials.trials import Primary
 from records import columns
@@ -101,6 +111,11 @@ def _evidence(result: Comparison, primary: Primary, answer: str, smallest_effect
     if answer == "undecided":
         parts.append(_position(result, smallest_effect))
     parts.append(generality(result))
+    if result.matched_pairs is not None:
+        parts.append(
+            f"of {count(result.n_matched_pairs, 'pair')} that differ by at most {EQUAL:g} in it, the one with the better "
+            f"map is better in {percent(result.matched_pairs)}"
+        )
     if result.auc_per_tenth is not None:
         outcome = column_name(primary.outcome)
         parts.append(f"0.1 of {name(primary.metric)} goes with {number(result.auc_per_tenth)} of {outcome}")

@@ -12,6 +12,8 @@ Counts = NDArray[np.int64]
 _BLOCK = 4_000_000
 """Ranks held at once."""
 _TINY = 1e-9
+FEWEST_FOR_CUBIC = 20
+"""Fewest trials whose ranks are adjusted for a cubic in the control's, not a straight line."""
 
 
 @dataclass(frozen=True)
@@ -33,27 +35,29 @@ class WithoutEach:
 
 
 def rank_correlation_without_each(x: Floats, y: Floats, cluster: Ints, control: Floats | None = None) -> WithoutEach:
-    """Spearman's rho of x and y in one group; given a control, the partial rho of the ranks with one slope.
+    """Spearman's rho of x and y in one group; given a control, the partial rho of the ranks.
 
-    With r the rank correlations, the partial one is (r_xy − r_xa r_ya) / sqrt((1 − r_xa²) (1 − r_ya²)): Pearson's of
-    the residuals of both ranks on the control's ranks (Conover, Practical Nonparametric Statistics, 1999, section
-    5.4). Its Fisher's z has the weight n − 4, one less than rho's (Fisher, Metron 3, 1924). A constant control changes
-    nothing. No value may be missing.
+    The partial one is Pearson's correlation of the residuals of both ranks on a polynomial of the control's ranks: a
+    straight line (Conover, Practical Nonparametric Statistics, 1999, section 5.4), or a cubic in groups of
+    `FEWEST_FOR_CUBIC`, since performance may first rise and then fall with the control. Its Fisher's z has the weight
+    n − 3 − degree (Fisher, Metron 3, 1924). A constant control changes nothing. No value may be missing.
     """
     clusters, position = np.unique(cluster, return_inverse=True)
-    columns = [x, y] if control is None else [x, y, control]
+    degree = 0 if control is None else 3 if len(x) >= FEWEST_FOR_CUBIC else 1
     step = max(1, _BLOCK // len(x))
     blocks = []
     for start in range(-1, len(clusters), step):
         left_out = np.arange(start, min(start + step, len(clusters)))[:, None]
         kept = (position != left_out).astype(np.float64)
         size = kept.sum(axis=1)
-        xy, xx, yy = _moments([_centred(weighted_midranks(values, kept), kept, size) for values in columns])
-        cross, squares, _ = _moments([_centred(np.broadcast_to(values, kept.shape), kept, size) for values in columns])
+        controls = [] if control is None else _powers(weighted_midranks(control, kept), kept, size, degree)
+        ranks = [_centred(weighted_midranks(values, kept), kept, size) for values in (x, y)]
+        values = [_centred(np.broadcast_to(each, kept.shape), kept, size) for each in (x, y)]
+        (xy, xx, yy), (cross, squares, _) = _moments([*ranks, *controls]), _moments([*values, *controls])
         with np.errstate(invalid="ignore", divide="ignore"):
             rho = np.clip(xy / np.sqrt(xx * yy), -1.0, 1.0)
         rho = np.where((xx > _TINY) & (yy > _TINY) & (size >= 3), rho, np.nan)
-        blocks.append((rho, np.maximum(size - len(columns) - 1, 0.0), cross, squares))
+        blocks.append((rho, np.maximum(size - 3 - degree, 0.0), cross, squares))
     return WithoutEach(clusters, *map(np.concatenate, zip(*blocks, strict=True)))
 
 
@@ -64,8 +68,22 @@ def _centred(values: Floats, kept: Floats, size: Floats) -> Floats:
     return np.where(np.abs(deviations) > 1e-12 * np.abs(values).max(initial=0.0), deviations, 0.0)
 
 
+def _powers(ranks: Floats, kept: Floats, size: Floats, degree: int) -> list[Floats]:
+    """The powers of the ranks as deviations, each orthogonal to those before it."""
+    first = _centred(ranks, kept, size)
+    powers: list[Floats] = []
+    for exponent in range(1, degree + 1):
+        power = _centred((first / len(ranks[0])) ** exponent, kept, size)
+        for before in powers:
+            squares = (before * before).sum(axis=1)
+            power = power - before * ((power * before).sum(axis=1) / np.where(squares > 0, squares, np.inf))[:, None]
+        # What rounding leaves of a power that the lower ones determine explains nothing.
+        powers.append(np.where((power**2).sum(axis=1, keepdims=True) > _TINY, power, 0.0))
+    return powers
+
+
 def _moments(deviations: list[Floats]) -> tuple[Floats, Floats, Floats]:
-    """(xy, xx, yy), each less what the control explains."""
+    """(xy, xx, yy), each less what the controls explain, which are orthogonal."""
     x, y, *controls = deviations
     xy, xx, yy = ((a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
     for a in controls:
