@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.answer.cells import MINIMUM_UNITS, CellValue, CellValues, Data, collect, hardly_varies, too_few
-from analysis.answer.seeds import ranked
+from analysis.answer.seeds import ranked, without_images
 from analysis.stats.rank_correlation import Floats
 from analysis.stats.replicated import of_units
 from analysis.stats.without_each import rank_correlation_without_each
@@ -37,9 +37,11 @@ def control_of(data: Data) -> str | None:
 def given_id_values(data: Data) -> CellValues:
     """The values of the cells; none without a control."""
     name = control_of(data)
-    control = data.table[name].to_numpy(dtype=np.float64) if name is not None else np.empty(0)
-    cells = data.cells.items() if name is not None else ()
-    return collect(((cell, _of_cell(data, cell, control, rows)) for cell, rows in cells), fisher=True)
+    if name is None:
+        return collect((), fisher=True)
+    centred = without_images(data, name)
+    control = centred.table[name].to_numpy(dtype=np.float64)
+    return collect(((cell, _of_cell(data, centred, cell, control)) for cell in data.cells), fisher=True)
 
 
 def matched_pairs(data: Data) -> tuple[float, int]:
@@ -65,11 +67,12 @@ def matched_pairs(data: Data) -> tuple[float, int]:
     return (float(pairs.mean()) if len(pairs) else float("nan")), len(pairs)
 
 
-def _of_cell(data: Data, cell: Cell, control: Floats, rows: Rows) -> CellValue | str:
-    rows = rows[np.isfinite(control[rows])]
+def _of_cell(data: Data, centred: Data, cell: Cell, control: Floats) -> CellValue | str:
+    rows = data.cells[cell]
+    rows = rows[np.isfinite(control[rows]) & centred.present[rows]]
     reason = too_few(len(rows), "trials", MINIMUM_UNITS + 1) or hardly_varies(data.y[rows].std(ddof=1))
-    value = reason or ranked(data, cell, rows, control[rows])
-    return value if isinstance(value, str) else replace(value, drawn={cell: _by_draw(data, control, rows)})
+    value = reason or ranked(centred, cell, rows, control[rows])
+    return value if isinstance(value, str) else replace(value, drawn={cell: _by_draw(centred, control, rows)})
 
 
 def _by_draw(data: Data, control: Floats, rows: Rows) -> float:

@@ -24,23 +24,23 @@ def seed_values(data: Data) -> CellValues:
     return collect(((cell, _of_configuration(data, centred, cell, rows)) for cell, rows in groups), fisher=True)
 
 
-def without_images(data: Data) -> Data:
-    """The trials with scores less those that their data seed has on average in the stratum's other configurations.
+def without_images(data: Data, *others: str) -> Data:
+    """The trials without what images do to all configurations alike, in score, outcome and `others`, columns.
 
-    Before averaging, each configuration's mean is subtracted, so that it does not matter which configurations have the
-    data seed. A trial whose data seed no other configuration has is left out.
+    From each value the mean that its data seed has in the stratum's other configurations is subtracted, each
+    configuration less its own mean. A trial whose data seed no other configuration has is left out.
     """
     table = data.table.loc[data.present, ["dataset", "severity", "data_seed"]]
     unit = table.assign(configuration=data.configuration[data.present])
     stratum = ["dataset", "severity"]
     centred = {}
-    for column, values in ((data.score, data.x), (data.outcome, data.y)):
-        unit["value"] = values[data.present]
+    for column in (data.score, data.outcome, *others):
+        unit["value"] = data.table.loc[data.present, column].astype(np.float64)
         unit["value"] -= unit.groupby([*stratum, "configuration"])["value"].transform("mean")
         images = unit.groupby([*stratum, "data_seed"])["value"]
         own = unit.groupby([*stratum, "data_seed", "configuration"])["value"]
-        others = images.transform("count") - own.transform("count")
-        effect = (images.transform("sum") - own.transform("sum")) / others.where(others > 0)
+        n_others = images.transform("count") - own.transform("count")
+        effect = (images.transform("sum") - own.transform("sum")) / n_others.where(n_others > 0)
         centred[column] = data.table[column] - effect
     return Data(data.table.assign(**centred), data.score, data.outcome, data.resamples, data.seed)
 

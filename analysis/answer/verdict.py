@@ -102,19 +102,16 @@ def _control(result: Comparison) -> str:
 
 
 def _evidence(result: Comparison, primary: Primary, answer: str, smallest_effect: float) -> str:
-    if result.estimate is None:
-        return str(result.reason)
-    parts = [f"rank correlation {number(result.estimate)}"]
     if result.ci_low is None:
-        return f"{parts[0]} without an interval: {result.reason}"
-    parts[0] += f", 95 % interval {interval(result.ci_low, result.ci_high)}"
+        return str(result.reason)
+    parts = [f"rank correlation {number(result.estimate)}, 95 % interval {interval(result.ci_low, result.ci_high)}"]
     if answer == "undecided":
         parts.append(_position(result, smallest_effect))
     parts.append(generality(result))
     if result.matched_pairs is not None:
         parts.append(
-            f"of {count(result.n_matched_pairs, 'pair')} that differ by at most {EQUAL:g} in it, the one with the better "
-            f"map is better in {percent(result.matched_pairs)}"
+            f"in {percent(result.matched_pairs)} of {count(result.n_matched_pairs, 'pair')} that differ by at most "
+            f"{EQUAL:g} in it, the one with the better map is better"
         )
     if result.auc_per_tenth is not None:
         outcome = column_name(primary.outcome)
@@ -183,8 +180,7 @@ def _in_short(result: Comparison) -> str:
     """As in "Seeds: no, 0.05 (−0.08 to 0.18)." or "Settings: undecided, 0.80 (only one method, RRR, contributes)."."""
     label = f"given {_control(result)}" if result.control == FALLBACK_CONTROL else LABELS[result.comparison]
     label = capitalized(label)
-    if result.estimate is None:
-        return f"{label}: {result.answer}."
-    reason = f" ({result.reason})" if result.reason else ""
+    if result.ci_low is None:
+        return f"{label}: {result.answer} ({result.reason})." if result.reason else f"{label}: {result.answer}."
     differ = f", the sign differs among {result.differ_among}" if result.differ_among else ""
-    return f"{label}: {result.answer}, {with_interval(result)}{reason}{differ}."
+    return f"{label}: {result.answer}, {with_interval(result)}{differ}."

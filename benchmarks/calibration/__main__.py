@@ -22,14 +22,24 @@ from benchmarks.timing import ROOT, Results
 
 BLOCK = 10
 """Sweeps in a block."""
-VERSION = 2
+VERSION = 3
 """Increase it to measure everything again after a change of the methods."""
 LEVEL = 0.05
 """Accepted share of intervals that miss the truth, and of wrong answers."""
 MEANS = {"true ρ": "truth", "estimate": "estimate"}
-ANSWERS = {word: word for word in (*WORDS, NAMED)}
+ANSWERS = {word: ("said", word) for word in (*WORDS, NAMED)}
+SIGNS = {word: ("signs", word) for word in ("same sign", "signs differ")}
 COVERED = {"95 %": "covered", "jointly": "covered_jointly", "new method": "predicted"}
-COLUMNS = {**MEANS, **COVERED, **ANSWERS, "wrong": "wrong"}
+COLUMNS: Mapping[str, str | tuple[str, str]] = {
+    **MEANS,
+    **COVERED,
+    **ANSWERS,
+    "wrong": "wrong",
+    **SIGNS,
+    "wrong signs": "signs_wrong",
+}
+DECIDED = {"wrong": ("said", ("yes", "no", "reverse")), "signs_wrong": ("signs", tuple(SIGNS))}
+"""The words that can be wrong."""
 GRID_COLUMNS = {**MEANS, "jackknife": "jackknife", "Fisher z": "fisher", "permutation": "rejected"}
 Sweeps = Sequence[Mapping[str, Any]]
 
@@ -85,7 +95,8 @@ def write_page(path: Path, comparisons: Mapping[str, Sweeps], grid: Mapping[str,
         cells = [_cell(sweeps, column) for column in GRID_COLUMNS.values()]
         grid_table.append([scenario, *cells, str(len(sweeps))])
     text = path.read_text()
-    for mark, (head, *rows) in (("comparisons", table), ("grid", grid_table)):
+    halves = [["scenario", "comparison", "word changes", "decided word taken back", "sweeps"], *_halves(comparisons)]
+    for mark, (head, *rows) in (("comparisons", table), ("halves", halves), ("grid", grid_table)):
         before, begin, rest = text.partition(f"<!-- {mark}: begin -->\n")
         _, end, after = rest.partition(f"<!-- {mark}: end -->")
         lines = "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ["---"] * len(head), *rows))
@@ -93,21 +104,39 @@ def write_page(path: Path, comparisons: Mapping[str, Sweeps], grid: Mapping[str,
     path.write_text(text)
 
 
-def _cell(sweeps: Sweeps, column: str) -> str:
-    """A mean, or in percent the share of an answer or of the sweeps where `column` is true.
+def _cell(sweeps: Sweeps, column: str | tuple[str, str]) -> str:
+    """A mean; in percent, the share of a word or of the sweeps where `column` is true; or how many words are wrong.
 
-    A share is bold if intervals or answers are wrong more often than LEVEL and two standard errors of chance.
+    Bold: more than LEVEL and two standard errors of chance of all sweeps are wrong or miss the truth.
     """
-    if column in ANSWERS:
-        share = sum(sweep["said"] == column for sweep in sweeps) / len(sweeps)
+    if isinstance(column, tuple):
+        name, word = column
+        share = sum(sweep[name] == word for sweep in sweeps) / len(sweeps)
         return f"{100 * share:.0f}" if share else ""
     known = pd.Series([sweep[column] for sweep in sweeps], dtype=float).dropna()
     if known.empty or column in MEANS.values():
         return "–" if known.empty else number(known.mean())
-    share = known.mean()
-    wrong = {"wrong": share, "rejected": 0.0}.get(column, 1 - share)
-    text = f"{100 * share:.0f}"
+    text, wrong = f"{100 * known.mean():.0f}", 1 - known.mean()
+    if column in DECIDED:
+        name, words = DECIDED[column]
+        decided = sum(sweep[name] in words for sweep in sweeps)
+        text, wrong = (f"{known.sum():.0f} of {decided}" if decided else ""), known.mean()
+    if column == "rejected":
+        wrong = 0.0
     return f"**{text}**" if wrong > LEVEL + 2 * math.sqrt(LEVEL * (1 - LEVEL) / len(known)) else text
+
+
+def _halves(comparisons: Mapping[str, Sweeps]) -> list[list[str]]:
+    """How often a word changes, and a decided word is taken back, between half of the data seeds and all."""
+    rows = []
+    for scenario, sweeps in comparisons.items():
+        for name, label in LABELS.items():
+            pairs = [(s[name]["half"], s[name]["said"]) for s in sweeps if "half" in s[name]]
+            if pairs:
+                changed = sum(half != whole for half, whole in pairs)
+                taken_back = sum(half not in (whole, "undecided") for half, whole in pairs)
+                rows.append([scenario, label, *map(str, (changed, taken_back, len(pairs)))])
+    return rows
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from scipy import stats
 
 from analysis.answer.answer import comparisons_of
 from analysis.answer.cells import MINIMUM_UNITS, SMALLEST_SPREAD
+from analysis.answer.combine import Comparison
 from analysis.answer.correlations import within_cells
 from analysis.answer.verdict import SMALLEST_EFFECT
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import CLIP, Floats, fisher_interval
-from analysis.stats.without_each import rank_correlation_without_each
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Primary
 from benchmarks.calibration.sweeps import OUTCOME, SCORE, Cell, Scenario, draw_cells, draw_table, draw_trials
@@ -34,26 +34,18 @@ class Truth:
 
     value: float
     """NaN if there is nothing to compare."""
-    low: float
-    high: float
-    """Mean of the cells' true values minus and plus two of their standard deviations."""
-    differ: bool
-    """Whether the cells' distributions differ; the true values of few settings from one distribution also differ."""
-    opposite: bool = False
-    """Whether cells have opposite signs by design, so that no average describes them."""
+    signs: frozenset[float]
+    """Signs of the cells' expected values."""
     new_method: float = math.nan
     """The true value of a newly drawn method with new settings."""
 
-    def right(self, smallest_effect: float) -> tuple[str, ...]:
-        """The answers that are not wrong."""
+    def right(self, smallest_effect: float) -> tuple[str, str]:
+        """The word of the average, and the word of the signs, that are right."""
         if math.isnan(self.value):
-            return ("undecided",)
-        words = ["undecided"]
-        if self.differ and self.low < 0 < self.high and max(-self.low, self.high) > smallest_effect:
-            words.append("it depends")
-        if not self.opposite:
-            words.append("no" if abs(self.value) <= smallest_effect else "yes" if self.value > 0 else "reverse")
-        return tuple(words)
+            return "undecided", "too few to say"
+        answer = "no" if abs(self.value) <= smallest_effect else "yes" if self.value > 0 else "reverse"
+        both, one = {-1.0, 1.0} <= self.signs, len(self.signs - {0.0}) == len(self.signs) == 1
+        return answer, "signs differ" if both else "same sign" if one else "too few to say"
 
 
 def spearman_of_normal(rho: float | Floats) -> Floats:
@@ -67,38 +59,31 @@ def truths(scenario: Scenario, cells: Sequence[Cell], rng: np.random.Generator) 
     new = [cell for cell in draw_cells(scenario, rng, names=["new"]) if cell.severity > 0]
     result = {}
     for name, (law, value) in _PARTS.items():
-        (mean, low, high), (new_method, _, _) = (
-            _summary([value(scenario, cell, rng) for cell in drawn], fisher=name != "setting")
-            for drawn in (shifted, new)
+        mean, new_method = (
+            _mean([value(scenario, cell, rng) for cell in drawn], fisher=name != "setting") for drawn in (shifted, new)
         )
-        differ = len({round(float(law(scenario, cell)), 6) for cell in shifted}) > 1
-        result[name] = Truth(mean, low, high, differ, opposite=scenario.opposite != "", new_method=new_method)
-    signs = np.ones(len({(cell.dataset, cell.severity) for cell in shifted}))
-    opposite = scenario.opposite == "strata"
-    if opposite:
-        signs[1::2] = -1
-    by_stratum = spearman_of_normal(scenario.method) * signs
-    mean, low, high = _summary([(rho, 1.0) for rho in by_stratum], fisher=False)
-    result["method"] = Truth(mean, low, high, differ=opposite, opposite=opposite)
+        signs = frozenset(float(np.sign(round(float(law(scenario, cell)), 6))) for cell in shifted)
+        result[name] = Truth(mean, signs, new_method)
+    strata = sorted({(cell.dataset, cell.severity) for cell in shifted})
+    turned = [-1.0 if scenario.opposite == "strata" and i % 2 else 1.0 for i in range(len(strata))]
+    by_stratum = float(spearman_of_normal(scenario.method)) * np.asarray(turned)
+    result["method"] = Truth(_mean([(rho, 1.0) for rho in by_stratum], fisher=False), frozenset(np.sign(by_stratum)))
     return result
 
 
-def _summary(values: Sequence[tuple[float, float]], fisher: bool) -> tuple[float, float, float]:
-    """The mean of the known values by their weights, as in `analysis.answer.cells.CellValues`, and the plain mean minus
-    and plus two standard deviations, as correlations."""
+def _mean(values: Sequence[tuple[float, float]], fisher: bool) -> float:
+    """The mean of the known values by their weights, as in `analysis.answer.cells.CellValues`."""
     rho, weight = np.asarray(values, dtype=np.float64).reshape(-1, 2).T
     known = np.isfinite(rho)
     if not known.any():
-        return math.nan, math.nan, math.nan
+        return math.nan
     cells = np.arctanh(np.clip(rho[known], -CLIP, CLIP)) if fisher else rho[known]
-    bounds = cells.mean() + 2 * cells.std() * np.array([-1, 1])
-    summary = (np.average(cells, weights=weight[known]), *bounds)
-    mean, low, high = (math.tanh(z) if fisher else float(np.clip(z, -1, 1)) for z in summary)
-    return mean, low, high
+    mean = float(np.average(cells, weights=weight[known]))
+    return math.tanh(mean) if fisher else mean
 
 
 def _cuts_off(scenario: Scenario) -> bool:
-    return scenario.floor > 0 or scenario.ceiling < 1
+    return scenario.floor > 0 or scenario.ceiling < 1 or scenario.bimodal > 0 or scenario.u_shaped
 
 
 def _many_trials(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> Floats:
@@ -130,21 +115,21 @@ def _settings(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> tuple
 
 def _law_given_id(scenario: Scenario, cell: Cell) -> float:
     """For seeds and settings together: both have the same correlations with validation AUC, see `sweeps.related`."""
-    if scenario.mediated:
+    if scenario.mediated or scenario.u_shaped:
         return 0.0
     rho = float(np.average([cell.seed, cell.setting], weights=np.square(scenario.sizes[:2])))
     return float(spearman_of_normal(0.75 * rho / math.sqrt((1 - rho**2 / 4) * 0.75)))
 
 
 def _given_id(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
-    """The result of a large simulation of the same settings."""
+    """Rho of a normal law that has the concordance of pairs matched in validation AUC, of a large simulation."""
     scores = _many_trials(scenario, cell, rng).reshape(3, -1)
     if scores[1].std() < SMALLEST_SPREAD:
         return math.nan, math.nan
     n = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds * cell.effects.shape[1]
-    one_cluster = np.zeros(scores.shape[1], dtype=np.intp)
-    part = rank_correlation_without_each(scores[0], scores[1], one_cluster, control=scores[2])
-    return float(part.rho[0]), n - 4.0
+    x, y, _ = scores[:, np.argsort(scores[2])]
+    matched = [np.sign((x[d:] - x[:-d]) * (y[d:] - y[:-d])).mean() for d in range(1, 6)]
+    return float(spearman_of_normal(np.sin(np.pi / 2 * np.mean(matched)))), n - 4.0
 
 
 _PARTS: dict[str, tuple[Callable[[Scenario, Cell], Any], Callable[..., tuple[float, float]]]] = {
@@ -157,23 +142,35 @@ _PARTS: dict[str, tuple[Callable[[Scenario, Cell], Any], Callable[..., tuple[flo
 def measure(scenario: Scenario, number: int) -> dict[str, dict[str, Any]]:
     """Each comparison of the scenario's sweep of this number."""
     table, true = _simulate(scenario, number)
-    trials = trials_from_table(table, sweep=scenario.name, source="a simulated sweep")
-    resamples = draw_resamples(trials.table, replicates=1, seed=number)
     measured = {}
-    for result in comparisons_of(trials, Primary(), resamples, smallest_effect=SMALLEST_EFFECT, seed=number):
+    for result in _compare(scenario, table, number):
         truth = true[result.comparison]
         said = NAMED if result.reason is not None else result.answer
+        right, general = truth.right(SMALLEST_EFFECT)
+        can_err = said != NAMED
         measured[result.comparison] = {
             "truth": truth.value,
             "estimate": result.estimate,
             "said": said,
-            "wrong": said not in (NAMED, *truth.right(SMALLEST_EFFECT)),
+            "wrong": said not in (NAMED, "undecided", right),
+            "signs": result.generality if can_err else None,
+            "signs_wrong": result.generality not in ("too few to say", general) if can_err else None,
             "covered": is_within(truth.value, result.ci_low, result.ci_high),
             "covered_jointly": is_within(truth.value, result.joint_low, result.joint_high),
             "predicted": is_within(truth.new_method, result.prediction_low, result.prediction_high),
             "reason": result.reason,
         }
+    if scenario.halved:
+        half = table[table["data_seed"] < min(scenario.data_seeds) // 2]
+        for result in _compare(scenario, half, number):
+            measured[result.comparison]["half"] = result.answer
     return measured
+
+
+def _compare(scenario: Scenario, table: pd.DataFrame, number: int) -> tuple[Comparison, ...]:
+    trials = trials_from_table(table, sweep=scenario.name, source="a simulated sweep")
+    resamples = draw_resamples(trials.table, replicates=1, seed=number)
+    return comparisons_of(trials, Primary(), resamples, smallest_effect=SMALLEST_EFFECT, seed=number)
 
 
 def measure_grid(scenario: Scenario, number: int) -> dict[str, Any]:

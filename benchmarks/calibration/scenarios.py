@@ -6,6 +6,8 @@ from benchmarks.calibration.sweeps import Scenario
 
 _STRONG: dict[str, Any] = {"seed": 0.7, "setting": 0.8, "method": 0.8}
 _HALF: dict[str, Any] = {"seed": 0.5, "setting": 0.6, "method": 0.6}
+_LAPTOP: dict[str, Any] = {"seed": 0.28, "setting": 0.65, "method": 0.5, "spread": 0.1, "shared": 0.3}
+_LAPTOP |= {"data_seeds": (12, 12), "training_seeds": 2, "methods": 7, "severities": (0.8, 0.9, 1.0), "settings": 8}
 AT_THRESHOLD = 0.3129
 """Pearson's correlation of a normal law whose Spearman's rho is 0.3."""
 
@@ -34,6 +36,11 @@ SCENARIOS = (
     Scenario("strata of opposite sign", **_STRONG, opposite="strata", severities=(0.6, 0.7, 0.8, 1.0), methods=5),
     Scenario("methods differ", seed=0.4, setting=0.6, spread=0.3, methods=8, shared=0.2),
     Scenario("strength and rate move both", setting=0.9, sizes=(0.03, 0.15, 0.08), additive=True, shared=0.3),
+    Scenario("images move both scores", images=0.95, shared=0.5, settings=8),
+    Scenario("U-shaped in validation AUC", u_shaped=True, seed=0.5, sizes=(0.05, 0.01, 0.08), settings=8),
+    Scenario("strata differ, one sign", **_HALF, by_severity=(0.6, 1.5), shared=0.3),
+    Scenario("two modes of the outcome", **_HALF, bimodal=0.3, shared=0.3),
+    Scenario("as laptop", **_LAPTOP, halved=True),
     Scenario("no shift", **_STRONG, severities=(0.0,), sweeps=20),
     Scenario("copied rows", **_STRONG, data_seeds=(6,), copies=True, sweeps=20),
     Scenario("no column data_seed", **_STRONG, has_data_seed=False, sweeps=20),

@@ -47,6 +47,14 @@ class Scenario:
     """Standard deviation of Fisher's z of the methods' correlations between seeds and between settings."""
     mediated: bool = False
     """Whether maps are related to performance only through validation AUC."""
+    u_shaped: bool = False
+    """Whether maps and performance share only that both rise with the distance of validation AUC from its mean."""
+    images: float = math.nan
+    """Correlation of the effects that data seeds share, if another one than that of seeds."""
+    by_severity: tuple[float, ...] = ()
+    """Factor of Fisher's z of the correlations at each severity."""
+    bimodal: float = 0.0
+    """Distance of the two modes of the outcome, in AUC."""
     additive: bool = False
     """Whether a setting's effect is the sum of the effects of its strength and its learning rate."""
     floor: float = 0.0
@@ -59,6 +67,8 @@ class Scenario:
     copies: bool = False
     """Whether each data seed's rows are repeated under a second one."""
     has_data_seed: bool = True
+    halved: bool = False
+    """Whether the words of the first half of the data seeds are compared with those of all."""
     sweeps: int = 100
 
 
@@ -91,6 +101,13 @@ def related(parts: Floats, rho: float, mediated: bool) -> Floats:
     return np.stack([rho * a + math.sqrt(1 - rho**2) * b, a, 0.5 * a + math.sqrt(0.75) * c])
 
 
+def u_shaped(parts: Floats) -> Floats:
+    """[3, …] score, outcome and validation AUC, the first two of which share only the square of the third."""
+    a, b, c = parts
+    common = 0.8 * (a**2 - 1) / math.sqrt(2)
+    return np.stack([common + 0.6 * b, common + 0.6 * c, a])
+
+
 def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str] | None = None) -> list[Cell]:
     """The cells of a sweep, or of other methods of the same kind, given by name."""
     names = names or [f"method {i}" for i in range(scenario.methods)]
@@ -108,7 +125,10 @@ def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str
             number = stratum * len(names) + i
             turned = -sign if scenario.opposite == "methods" and i % 2 else sign
             turned *= not scenario.dominant or number == 0
-            seed, setting = (turned * math.tanh(math.atanh(r) + shifts[i]) for r in (scenario.seed, scenario.setting))
+            factor = scenario.by_severity[scenario.severities.index(severity)] if scenario.by_severity else 1.0
+            seed, setting = (
+                turned * math.tanh(factor * math.atanh(r) + shifts[i]) for r in (scenario.seed, scenario.setting)
+            )
             n = int(rng.integers(4, 2 * scenario.settings + 1)) if scenario.unequal else scenario.settings
             n *= 5 if scenario.dominant and number == 0 else 1
             effects = scenario.sizes[1] * _settings(scenario, rng, setting, n)
@@ -137,10 +157,18 @@ def draw_trials(
     `common` are the [3, data seeds, training seeds] effects of data seeds and training seeds that all cells share.
     """
     parts = rng.normal(size=(*cell.means.shape, n_data_seeds, scenario.training_seeds))
+    of_images = 0.0
     if common is not None:
-        parts = math.sqrt(1 - scenario.shared - scenario.shared_training) * parts + common[:, None]
-    parts = related(parts, cell.seed, scenario.mediated)
-    scores = cell.means[:, :, None, None] + scenario.sizes[0] * parts
+        parts = math.sqrt(1 - scenario.shared - scenario.shared_training) * parts
+        if math.isnan(scenario.images):
+            parts += common[:, None]
+        else:
+            of_images = related(common, scenario.images, False)[:, None]
+    parts = u_shaped(parts) if scenario.u_shaped else related(parts, cell.seed, scenario.mediated)
+    scores = cell.means[:, :, None, None] + scenario.sizes[0] * (parts + of_images)
+    if scenario.bimodal:
+        middle = scores[1] - cell.means[1].mean()
+        scores[1] = 0.75 + scenario.bimodal * np.sign(middle) / 2 + 0.2 * middle
     scores[1] = np.clip(scores[1], scenario.floor, scenario.ceiling)
     scores[0] = 0.4 + STEP * (scores[0] - 0.4)
     return scores
