@@ -16,6 +16,7 @@ import analysis
 from analysis.answer.verdict import SMALLEST_EFFECT
 from analysis.commands import StorageOption, command_line, exit_codes, progress_bar
 from analysis.report.report import copy_report
+from analysis.sections.selection_regret import decision
 from analysis.stats.cluster_bootstrap import REPLICATES
 from records.secrets import show
 from records.storage import default_location
@@ -89,6 +90,8 @@ def main(
         show(f"Report: {analysis.write_report(result, folder)}")
         if stored is not None and in_s3:
             show(f"Copied to {copy_report(folder, stored.storage, result.trials.sweep)}/")
+        if said := decision(result):
+            show(said.sentence)
         show(result.verdict.sentence)
 
 

@@ -251,11 +251,11 @@ def _note(console: Console, *notes: str | None) -> None:
 
 
 def _show(outcome: Outcome, progress: Progress, link: str, console: Console) -> None:
-    say(console, f"\n{outcome.answer}\n", "bold")
-    if outcome.correlated:
-        say(console, f"{outcome.correlated}\n")
-    if outcome.methods is not None:
-        console.print(outcome.methods, "", sep="\n")
+    if outcome.correlated is None:
+        say(console, f"\n{outcome.answer}\n", "bold")
+    for part in filter(None, (outcome.decision, outcome.correlated, outcome.methods)):
+        console.print("", part)
+    say(console, "")
     if outcome.more:
         say(console, f"{outcome.more}\n")
     if outcome.report:

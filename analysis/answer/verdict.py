@@ -177,10 +177,15 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
 
 
 def _in_short(result: Comparison) -> str:
-    """As in "Seeds: no, 0.05 (−0.08 to 0.18)." or "Settings: undecided, 0.80 (only one method, RRR, contributes)."."""
-    label = f"given {_control(result)}" if result.control == FALLBACK_CONTROL else LABELS[result.comparison]
-    label = capitalized(label)
+    """As in "Is a method with better maps a better method? No: 0.05 (−0.08 to 0.18)."."""
+    said = f"{question(result)} {capitalized(result.answer)}"
     if result.ci_low is None:
-        return f"{label}: {result.answer} ({result.reason})." if result.reason else f"{label}: {result.answer}."
+        return f"{said}: {result.reason}." if result.reason else f"{said}."
     differ = f", the sign differs among {result.differ_among}" if result.differ_among else ""
-    return f"{label}: {result.answer}, {with_interval(result)}{differ}."
+    return f"{said}: {with_interval(result)}{differ}."
+
+
+def question(result: Comparison) -> str:
+    """The comparison's question, about the control that the table has."""
+    asked = QUESTIONS[result.comparison]
+    return asked.replace("plain validation", _control(result)) if result.control == FALLBACK_CONTROL else asked

@@ -17,6 +17,7 @@ from analysis.sections.drawing import Drawing, Pictures, pictures
 from analysis.sections.head import facts, provenance
 from analysis.sections.page_trials import trials_data
 from analysis.sections.section import Part, Section
+from analysis.sections.selection_regret import decision
 from analysis.sections.table import WRITERS, Table, grid_csv
 from analysis.stats.rank_correlation import LEVEL
 from records import Storage
@@ -153,6 +154,7 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "n_read": trials.n_read,
         "excluded": trials.excluded,
         "primary": asdict(analysis.primary),
+        "decision": said.sentence if (said := decision(analysis)) else None,
         "verdict": asdict(analysis.verdict),
         "reference": asdict(analysis.reference[0]) if analysis.reference else None,
         "reference_by_stratum": [asdict(entry) for entry in analysis.reference[1:]],

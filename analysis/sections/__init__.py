@@ -20,8 +20,8 @@ from analysis.trials.trials import Trials
 SECTIONS: tuple[Section[Any], ...] = tuple(
     resolve_name(f"analysis.sections.{name}")
     for name in (
-        "comparisons:SECTION",
         "selection_regret:SECTION",
+        "comparisons:SECTION",
         "predictors:SECTION",
         "comparisons:IN_WORDS",
         "scores:POOLING",

@@ -20,15 +20,16 @@ MASKED = "masked"
 RULES = {
     "localisation_id": "the map without the shift",
     "id_valid": "validation without the shift",
-    "id_valid_and_localisation_id": "both together",
-    **{f"outside_{outside}": f"the probe, outside {outside}" for outside in columns.OUTSIDES},
-    MASKED: "none: always train masked",
+    "id_valid_and_localisation_id": "validation and the map together",
+    **{f"outside_{outside}": f"AUC with the outside of the mask {outside}" for outside in columns.OUTSIDES},
+    MASKED: "training on masked images",
     "random": "a random pick",
     "localisation_ood": "the map under the shift",
     "ood_valid": "validation under the shift",
     "oracle": "the outcome itself (an oracle)",
 }
 """Each rule as words, in the order of tables and figures."""
+BY_MAP = "localisation_id"
 UNKNOWABLE = ("localisation_ood", "ood_valid", "oracle")
 """Rules that need labelled images with the shift, which are not available in advance."""
 
@@ -39,8 +40,9 @@ class Regret(Estimate):
 
     rule: str
     dataset: str | None
-    """None for the mean over strata with a shift."""
+    """None for the mean over all strata with a shift."""
     severity: float | None
+    """None for the mean over the strata with a shift."""
     n: int
     """Trials to choose from."""
     n_missing: int
@@ -49,6 +51,15 @@ class Regret(Estimate):
     """Data seeds, each of which is one choice; the sum over strata in the overall row."""
     whole_stratum: float | None = None
     """The regret of one choice among all trials of the stratum."""
+    saved: float | None = None
+    """In means over strata: the regret of choosing by the map without the shift, less this rule's, with its interval.
+
+    Both rules choose from the same trials, so what a data seed does to both cancels.
+    """
+    saved_low: float | None = None
+    saved_high: float | None = None
+    saved_p: float | None = None
+    """Two-sided p-value of no difference."""
 
 
 def criteria_of(primary: Primary) -> dict[str, list[str]]:
@@ -97,7 +108,8 @@ def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples
     delete-one-data-seed jackknife, cut at 0; they need 6 data seeds on each dataset.
 
     Returns:
-        Per rule the overall row first, then one row per stratum, strata in ascending order.
+        Per rule the mean over all strata with a shift, that of each dataset if there are several, then one row per
+        stratum, strata in ascending order.
     """
     criteria, outcome = criteria_of(primary), primary.outcome
     names = {outcome, *(column for rule in criteria.values() for column in rule)} - {MASKED}
@@ -106,11 +118,17 @@ def selection_regret(table: pd.DataFrame, primary: Primary, resamples: Resamples
     if (masked := table["method"].eq(MASKED).to_numpy()).any():
         values[MASKED] = masked.astype(np.float64)
     strata = list(_strata(table, values, outcome))
+    by_rule = {
+        rule: [_in_stratum(rule, criteria[rule], outcome, stratum, values, resamples) for stratum in strata]
+        for rule in RULES
+    }
+    datasets = sorted({stratum.dataset for stratum in strata if stratum.level})
     regrets: list[Regret] = []
-    for rule in RULES:
-        by_stratum = [_in_stratum(rule, criteria[rule], outcome, stratum, values, resamples) for stratum in strata]
-        overall = _overall(rule, [part for part in by_stratum if part[0].severity])
-        regrets += [overall, *(regret for regret, _ in by_stratum)]
+    for rule, parts in by_rule.items():
+        for dataset in (None, *(datasets if len(datasets) > 1 else [])):
+            (mean, value), (_, by_map) = (_mean_over(r, dataset, by_rule[r]) for r in (rule, BY_MAP))
+            regrets.append(mean if value is None or by_map is None else _against_map(mean, by_map - value))
+        regrets += [regret for regret, _ in parts]
     return regrets
 
 
@@ -210,12 +228,22 @@ def _with_interval(result: Regret, value: Replicated) -> Regret:
     return result.of(value, low=0.0)
 
 
-def _overall(rule: str, by_stratum: list[_Part]) -> Regret:
-    """The unweighted mean over the strata that offer a choice; undefined if one of them has no regret."""
+def _against_map(result: Regret, saved: Replicated) -> Regret:
+    """The mean with its difference from choosing by the map."""
+    interval = saved.interval()
+    if result.rule == BY_MAP or interval is None or not interval.standard_error:
+        return result
+    low, high = interval.bounds()
+    return replace(result, saved=saved.whole, saved_low=low, saved_high=high, saved_p=interval.p_value)
+
+
+def _mean_over(rule: str, dataset: str | None, parts: list[_Part]) -> _Part:
+    """The unweighted mean over a dataset's strata that offer a choice; undefined if one of them has no regret."""
+    by_stratum = [part for part in parts if part[0].severity and dataset in (None, part[0].dataset)]
     defined = [(regret, value) for regret, value in by_stratum if regret.estimate is not None]
     result = Regret(
         rule=rule,
-        dataset=None,
+        dataset=dataset,
         severity=None,
         n=sum(regret.n for regret, _ in defined),
         n_missing=sum(regret.n_missing for regret, _ in by_stratum),
@@ -223,13 +251,14 @@ def _overall(rule: str, by_stratum: list[_Part]) -> Regret:
     )
     if not defined:
         why = by_stratum[0][0].reason if by_stratum else "no stratum has a shift (severity above 0)"
-        return replace(result, reason=why)
+        return replace(result, reason=why), None
     offering = sum(regret.n > 1 for regret, _ in by_stratum)
     if len(defined) < offering:
-        return replace(result, reason=f"{len(defined)} of {offering} strata with a shift have it")
+        return replace(result, reason=f"{len(defined)} of {offering} strata with a shift have it"), None
     values = [value for _, value in defined if value is not None]
     if len(values) < len(defined):
         estimate = float(np.mean([regret.estimate for regret, _ in defined]))
         why = "a stratum has one trial per data seed: one choice among all"
-        return replace(result, estimate=estimate, interval_reason=why)
-    return _with_interval(result, sum(values[1:], values[0]) / len(values))
+        return replace(result, estimate=estimate, interval_reason=why), None
+    value = sum(values[1:], values[0]) / len(values)
+    return _with_interval(result, value), value

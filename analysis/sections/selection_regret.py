@@ -1,13 +1,26 @@
 """What choosing a model costs: by its map, by validation, by each probe, at random, and always training masked."""
 
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import column_name, listed, severity, stratum_name, with_interval
-from analysis.sections.choices import RULES, UNKNOWABLE, Regret, selection_regret
+from analysis.numbers import (
+    capitalized,
+    column_name,
+    interval,
+    listed,
+    name,
+    number,
+    severity,
+    stratum_name,
+    with_interval,
+)
+from analysis.sections.choices import BY_MAP, MASKED, RULES, UNKNOWABLE, Regret, selection_regret
 from analysis.sections.drawing import PALETTE, Drawing, Mark, forest
 from analysis.sections.section import Lack, Section, no_interval
-from analysis.sections.table import REMARK, Column, Table, decimals, estimates, inside, words
+from analysis.sections.table import REMARK, Column, Table, decimals, estimates, inside, intervals, words
+from analysis.stats.multiplicity import holm_levels
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 AS_GOOD = 0.005
@@ -27,27 +40,87 @@ def _overall_rows(result: tuple[Regret, ...]) -> list[Regret]:
     return known if any(part.rule.startswith("localisation_") for part in known) else []
 
 
+def in_advance(analysis: Analysis) -> list[Regret]:
+    """The mean over strata of each rule that needs no labelled images with the shift, the cheapest first."""
+    return sorted(
+        (part for part in _overall_rows(analysis.results["regret"]) if part.rule not in UNKNOWABLE),
+        key=lambda part: part.estimate or 0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person should do, in sentences."""
+
+    advice: str
+    costs: str
+    certainty: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.advice} {self.costs} {self.certainty}"
+
+
+def decision(analysis: Analysis) -> Decision | None:
+    """What a person should do, what it costs and how certain that is; None where no rule is compared with the map.
+
+    A rule is better or worse than the map by the paired difference of their costs, with Holm's procedure over rules.
+    """
+    known = in_advance(analysis)
+    by_map = next((part for part in known if part.rule == BY_MAP), None)
+    compared = [part for part in known if part.saved_p is not None]
+    if by_map is None or not compared:
+        return None
+    levels = holm_levels([part.saved_p or 0.0 for part in compared])
+    differ = [part for part, level in zip(compared, levels, strict=True) if (part.saved_p or 0.0) <= level]
+    better = [part for part in differ if (part.saved or 0.0) > 0]
+    best = [part for part in better if (part.estimate or 0.0) < (better[0].estimate or 0.0) + AS_GOOD]
+    if best:
+        lead = f"{listed([_advice(part.rule) for part in best], 'or')}, rather than by its map"
+    elif differ:
+        worse = listed([RULES[part.rule] for part in differ])
+        lead = f"choose the model by its map: it loses less than {worse}, and no rule tried is shown to lose less"
+    else:
+        lead = "no rule tried is shown to be a better or a worse guide than the map"
+    other = (best or compared)[0]
+    shown = [*(best or known[:1]), by_map, *(part for part in known if part.rule in ("id_valid", "random"))]
+    costs = listed([f"{RULES[part.rule]} {with_interval(part)}" for part in dict.fromkeys(shown)])
+    outcome = capitalized(column_name(analysis.primary.outcome))
+    return Decision(
+        advice=f"On these data, {lead}.",
+        costs=f"{outcome} lost under the shift, against the best model trained on the same images: {costs}.",
+        certainty=(
+            f"The map’s cost less that of {RULES[other.rule]} is {number(other.saved)} "
+            f"({interval(other.saved_low, other.saved_high)}).{_exceptions(analysis, best)}"
+        ),
+    )
+
+
+def _advice(rule: str) -> str:
+    return "train on masked images" if rule == MASKED else f"choose the model by {RULES[rule]}"
+
+
+def _exceptions(analysis: Analysis, best: list[Regret]) -> str:
+    """The datasets on which another rule is cheaper than those that are best overall."""
+    parts = []
+    rows = [r for r in analysis.results["regret"] if r.severity is None and r.estimate is not None]
+    for dataset in dict.fromkeys(row.dataset for row in rows if row.dataset is not None):
+        costs = {row.rule: row for row in rows if row.dataset == dataset and row.rule not in UNKNOWABLE}
+        cheapest = min(costs.values(), key=lambda row: row.estimate or 0.0)
+        ours = [costs[part.rule].estimate for part in best if part.rule in costs]
+        if ours and min(ours) >= (cheapest.estimate or 0.0) + AS_GOOD:
+            parts.append(f" On {name(dataset)}, {RULES[cheapest.rule]} loses {number(cheapest.estimate)}.")
+    return "".join(parts)
+
+
 def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
     known = _overall_rows(result)
     if not known:
         reasons = {part.rule: part.reason for part in result if part.dataset is None}
-        return f"Not estimated: {reasons['localisation_id'] or reasons['localisation_ood']}."
-    by_map = next(part for part in known if part.rule.startswith("localisation_"))
-    outcome = column_name(analysis.primary.outcome)
-    where = "images without the shift" if by_map.rule == "localisation_id" else "shifted images"
-    sentence = (
-        f"Choosing the model with the best map on {where} costs {with_interval(by_map, 3)} of {outcome} under a shift, "
-        "against the best of the models trained on the same images."
-    )
-    followed = [part for part in known if part.rule not in UNKNOWABLE]
-    lowest = min(part.estimate or 0.0 for part in followed)
-    cheapest = [part for part in followed if (part.estimate or 0.0) < lowest + AS_GOOD]
-    if by_map not in cheapest:
-        named = listed([f"“{RULES[part.rule]}” {with_interval(part, 3)}" for part in cheapest])
-        sentence += f" Cheapest here, among the rules available in advance: {named}."
-    if not any(part.rule.startswith("outside_") and part.estimate is not None for part in result):
-        sentence += " These trials have no probes."
-    return sentence + no_interval(known)
+        return f"Not estimated: {reasons[BY_MAP] or reasons['localisation_ood']}."
+    has_probe = any(part.rule.startswith("outside_") and part.estimate is not None for part in result)
+    probes = "" if has_probe else " These trials have no probes (AUC with the outside of the mask replaced)."
+    return f"{probes}{no_interval(known)}".strip()
 
 
 def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
@@ -69,22 +142,47 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
 
 
 def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
+    """The means over strata, with a column a dataset; then every stratum."""
     known = [part for part in result if part.estimate is not None]
     if not known:
         return []
+    outcome = column_name(analysis.primary.outcome)
+    by_dataset = {(part.rule, part.dataset): part for part in known if part.severity is None}
+    means = Table(
+        caption=(
+            f"Mean {outcome} lost over the strata with a shift, against the best of the models trained on the same "
+            "images. Less than the map: the difference on the same choices. Rules under the shift need labels there."
+        ),
+        columns=(
+            words("rule", "choose by", text=RULES.__getitem__),
+            *estimates("regret", "cost", digits=3),
+            *chain.from_iterable(
+                inside(
+                    lambda part, dataset=dataset: by_dataset.get((part.rule, dataset)),
+                    decimals(f"regret.{dataset}", name(dataset), "estimate", digits=3),
+                )
+                for dataset in dict.fromkeys(part.dataset for part in known if part.severity is None and part.dataset)
+            ),
+            decimals("saved", "less than the map", digits=3),
+            intervals("saved_interval", "95 % interval", "saved_low", "saved_high", digits=3),
+        ),
+        rows=_overall_rows(result),
+    )
 
     def worst(part: Regret) -> Regret | None:
         strata = [r for r in known if r.rule == part.rule and r.severity and part.dataset is None]
         return max(strata, key=lambda r: r.estimate or 0.0, default=None)
 
     table = Table(
+        name="regret_by_stratum",
+        title="The same by stratum",
         caption=(
-            f"Mean {column_name(analysis.primary.outcome)} lost; “in one choice”: among all trials of a stratum at "
-            "once. “All”: the mean over strata with a shift."
+            f"Mean {outcome} lost; “in one choice”: among all trials of a stratum at once. “All”: the mean over strata "
+            "with a shift."
         ),
         columns=(
             words("dataset", "dataset", absent="all"),
-            words("severity", "s", text=severity),
+            words("severity", "s", text=severity, absent="all"),
             words("rule", "choose by", text=RULES.__getitem__),
             *estimates("regret", "cost", digits=3),
             *inside(
@@ -100,12 +198,12 @@ def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
         rows=sorted(
             # A rule without an estimate is not shown where the table lacks what it reads.
             (r for r in result if r.reason is None or not r.reason.startswith("no trial has")),
-            key=lambda r: (r.dataset or "", r.severity or 0.0),
+            key=lambda r: (r.dataset or "", -1.0 if r.severity is None else r.severity),
         ),
         group=1,
-        fold=sum(part.dataset is None for part in known),
+        fold=0,
     )
-    return [table]
+    return [means, table]
 
 
 def _missing(analysis: Analysis, result: tuple[Regret, ...]) -> list[Lack]:
@@ -126,7 +224,7 @@ def _reported(analysis: Analysis, result: tuple[Regret, ...]) -> str:
     return costs and f"Choosing a model under a shift cost, against the best on the same images, by rule: {costs}."
 
 
-TITLE = "What does choosing a model cost?"
+TITLE = "How should I choose a model, and what does it cost?"
 SECTION = Section(
     key="regret",
     title=TITLE,

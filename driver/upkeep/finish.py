@@ -34,7 +34,8 @@ class Outcome:
     diverged: int
     not_mirrored: int = 0
     """Number of the sweep's trials that are missing from MLflow."""
-    correlated: str | None = None
+    decision: Group | None = None
+    correlated: Group | None = None
     methods: Group | None = None
     more: str | None = None
 
@@ -116,7 +117,8 @@ def finish(
         outcome,
         report=f"{records.storage.location}/{report}",
         answer=result.verdict.sentence,
+        decision=summary.what_to_do(result),
         correlated=summary.correlated(result),
         methods=summary.methods_summary(result),
-        more=summary.more(result, plan),
+        more=summary.more(plan),
     )

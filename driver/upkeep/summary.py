@@ -7,37 +7,51 @@ from typing import Any
 import pandas as pd
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from analysis.answer.answer import Analysis
-from analysis.answer.verdict import LABELS
-from analysis.numbers import capitalized, column_name, listed, name, number, severity
+from analysis.answer.verdict import question
+from analysis.numbers import column_name, name, number, severity, with_interval
+from analysis.sections.choices import RULES
+from analysis.sections.selection_regret import decision, in_advance
 from driver.plan.plan import Plan
 from records import SweepRecords
 from records.mirror_names import metric
 from records.store import Record
 
 DATASETS_ABREAST = 2  # more do not fit in 80 columns
-DIFFERENCES = {
-    "seed": "runs that differ in seeds alone",
-    "setting": "settings of one method, such as its strength",
-    "method": "methods",
-    "given_id": "runs of one method at equal validation AUC",
-}
 NUMBERS = {"rho": "estimate", **{n: n for n in ("ci_low", "ci_high", "auc_per_tenth", "n_trials")}}
 """Numbers of a comparison: their names in MLflow and in report.json."""
 
 
-def correlated(result: Analysis) -> str | None:
-    """What the numbers of the answer are; None if it has none."""
-    names = [c.comparison for c in result.comparisons if c.estimate is not None]
-    if not names:
+def what_to_do(result: Analysis) -> Group | None:
+    """The decision, and what each rule for choosing a model costs; None where rules are not compared."""
+    if (said := decision(result)) is None:
         return None
-    between = "; ".join(f"{LABELS[name]}: between {DIFFERENCES[name]}" for name in names)
+    datasets = list(dict.fromkeys(result.trials.table["dataset"]))
+    by_dataset = {(row.rule, row.dataset): row for row in result.results["regret"] if row.severity is None}
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="")
+    shown.add_column("choose by")
+    shown.add_column(f"{column_name(result.primary.outcome)} lost, 95 %")
+    abreast = datasets if 1 < len(datasets) <= DATASETS_ABREAST else []
+    for dataset in abreast:
+        shown.add_column(f"on {name(dataset)}")
+    for row in in_advance(result):
+        costs = [by_dataset.get((row.rule, dataset)) for dataset in abreast]
+        shown.add_row(RULES[row.rule], with_interval(row), *(number(cost and cost.estimate) for cost in costs))
+    note = "Lost against the best model trained on the same images, over the strata with a shift. "
+    return Group(Text(said.advice, style="bold"), "", shown, "", note + said.certainty)
+
+
+def correlated(result: Analysis) -> Group:
+    """The comparisons as questions, with what their numbers are."""
     _, score, outcome = result.data
-    return (
-        f"The numbers are rank correlations of {column_name(score)} with {column_name(outcome)}, with 95 % intervals. "
-        f"{capitalized(between)}."
-    )
+    shown = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for part in result.comparisons:
+        found = part.reason or ("" if part.estimate is None else with_interval(part))
+        shown.add_row(question(part), Text(part.answer, style="bold"), found)
+    numbers = f"Rank correlations of {column_name(score)} with {column_name(outcome)}, with 95 % intervals:"
+    return Group(*([numbers] if any(part.ci_low is not None for part in result.comparisons) else []), shown)
 
 
 def methods_summary(result: Analysis) -> Group | None:
@@ -67,22 +81,15 @@ def methods_summary(result: Analysis) -> Group | None:
     return Group(*parts)
 
 
-def more(result: Analysis, plan: Plan) -> str:
-    """Which comparisons are undecided and why, and the command that adds trials."""
-    by_reason: dict[str, list[str]] = {}
-    for comparison in result.comparisons:
-        if comparison.answer == "undecided":
-            reason = comparison.reason or "the interval is too wide"
-            by_reason.setdefault(reason, []).append(LABELS[comparison.comparison])
-    parts = [f"{listed(labels)} ({reason})" for reason, labels in by_reason.items()]
-    lead = f"Not decided here: {'; '.join(parts)}. " if parts else ""
+def more(plan: Plan) -> str:
+    """The command that adds trials."""
     if plan.cut:
-        return f"{lead}The plan has more trials: repeat the command without --max-trials to run them"
+        return "The plan has more trials: repeat the command without --max-trials to run them"
     if not plan.space.larger:
-        return f"{lead}For more seeds, settings or methods: a space of your own, python sweep.py --space NAME.py"
+        return "For more seeds, settings or methods: a space of your own, python sweep.py --space NAME.py"
     option = f" --dataset {shlex.quote(plan.datasets.pop())}" if len(plan.datasets) == 1 else ""
     return (
-        f"{lead}For more seeds, settings and methods: python sweep.py --space {plan.space.larger}{option} "
+        f"For more seeds, settings and methods: python sweep.py --space {plan.space.larger}{option} "
         "(with --dry-run it says how long that takes)"
     )
 
