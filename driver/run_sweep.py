@@ -251,10 +251,11 @@ def _note(console: Console, *notes: str | None) -> None:
 
 
 def _show(outcome: Outcome, progress: Progress, link: str, console: Console) -> None:
-    if outcome.correlated is None:
-        say(console, f"\n{outcome.answer}\n", "bold")
-    for part in filter(None, (outcome.decision, outcome.correlated, outcome.methods)):
-        console.print("", part)
+    for part in (outcome.decision, outcome.correlated or outcome.answer, outcome.methods):
+        if isinstance(part, str):
+            say(console, f"\n{part}", "bold")
+        elif part is not None:
+            console.print("", part)
     say(console, "")
     if outcome.more:
         say(console, f"{outcome.more}\n")

@@ -34,7 +34,7 @@ def without_images(data: Data, *others: str) -> Data:
     unit = table.assign(configuration=data.configuration[data.present])
     stratum = ["dataset", "severity"]
     centred = {}
-    for column in (data.score, data.outcome, *others):
+    for column in {data.score, data.outcome, *others} & set(data.table):
         unit["value"] = data.table.loc[data.present, column].astype(np.float64)
         unit["value"] -= unit.groupby([*stratum, "configuration"])["value"].transform("mean")
         images = unit.groupby([*stratum, "data_seed"])["value"]

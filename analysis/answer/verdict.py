@@ -178,14 +178,18 @@ def verdict(comparisons: Sequence[Comparison], primary: Primary, smallest_effect
 
 def _in_short(result: Comparison) -> str:
     """As in "Is a method with better maps a better method? No: 0.05 (−0.08 to 0.18)."."""
-    said = f"{question(result)} {capitalized(result.answer)}"
-    if result.ci_low is None:
-        return f"{said}: {result.reason}." if result.reason else f"{said}."
-    differ = f", the sign differs among {result.differ_among}" if result.differ_among else ""
-    return f"{said}: {with_interval(result)}{differ}."
+    found = evidence_in_short(result)
+    return f"{question(result)} {capitalized(result.answer)}{found and f': {found}'}."
 
 
 def question(result: Comparison) -> str:
     """The comparison's question, about the control that the table has."""
     asked = QUESTIONS[result.comparison]
     return asked.replace("plain validation", _control(result)) if result.control == FALLBACK_CONTROL else asked
+
+
+def evidence_in_short(result: Comparison) -> str:
+    """The estimate with its interval, and whether signs differ; or why there is none."""
+    if result.ci_low is None:
+        return result.reason or ""
+    return with_interval(result) + (f", the sign differs among {result.differ_among}" if result.differ_among else "")

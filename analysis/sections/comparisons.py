@@ -24,6 +24,7 @@ from analysis.sections.head import data_seeds
 from analysis.sections.section import Lack, Section
 from analysis.sections.table import Column, Table, decimals, estimates, inside, intervals, words
 from analysis.stats.replicated import MINIMUM_CLUSTERS
+from analysis.stats.without_each import FEWEST_FOR_CUBIC
 
 TITLE = "The answer, by what varies between the models"
 Comparisons = tuple[Comparison, ...]
@@ -202,7 +203,9 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
             "same few seeds correlate as seeds do, so they are cross-fitted: the map’s average comes from one half of "
             "the data seeds and the performance’s from the other, over random halves, and ρ is divided by the "
             "agreement of the halves (Spearman 1904). Given validation AUC: ρ within a cell, the ranks of map and "
-            "performance adjusted for it with one slope a cell. Strata without a shift are shown and do not count."
+            f"performance adjusted for a cubic in the ranks of validation AUC (from {FEWEST_FOR_CUBIC} trials; below, a "
+            "straight line). In the comparisons of single trainings, what a data seed’s images do to all other "
+            "configurations of the stratum is subtracted first. Strata without a shift are shown and do not count."
         ),
         "Intervals of the comparisons": (
             "Each data seed is left out in turn, with Student’s t on Satterthwaite’s (1946) degrees of freedom; "
@@ -217,8 +220,8 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
             "comparisons that have one, so the words hold jointly."
         ),
         "How general": (
-            "The sign differs: methods, strata or cells have correlations of both signs, by Gail and Simon’s (1985) "
-            f"test for qualitative interaction, with Holm’s procedure at level {DIFFER:g} over all its uses here. The "
+            "The sign differs: methods, strata or cells have correlations of both signs, by the test for qualitative "
+            f"interaction (Gail & Simon 1985), with Holm’s procedure at level {DIFFER:g} over all its uses here. The "
             "same sign: the 95 % interval of each method and of each stratum excludes zero on one side. Otherwise "
             "there are too few trials to say. P(ρ > 0) is the probability that the correlation of a new method is "
             "positive, by Student’s distribution of one more value."
@@ -247,7 +250,11 @@ def _reported(analysis: Analysis, result: Comparisons) -> str:
     if not answered:
         return text
     numbers = "; ".join(f"{LABELS[part.comparison]} {with_interval(part)}, {part.answer}" for part in answered)
-    signs = "; signs compared by Gail and Simon’s (1985) test" if any(part.signs for part in answered) else ""
+    signs = (
+        "; signs compared by the test for qualitative interaction (Gail & Simon 1985)"
+        if any(part.signs for part in answered)
+        else ""
+    )
     return (
         f"{text} Its rank correlation was taken among models that differ in one thing, over the strata with a shift "
         f"({numbers}), with 95 % intervals from a jackknife over data seeds and averages over seeds cross-fitted "

@@ -1,7 +1,6 @@
 """What choosing a model costs: by its map, by validation, by each probe, at random, and always training masked."""
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from analysis.answer.answer import Analysis
@@ -85,13 +84,15 @@ def decision(analysis: Analysis) -> Decision | None:
     other = (best or compared)[0]
     shown = [*(best or known[:1]), by_map, *(part for part in known if part.rule in ("id_valid", "random"))]
     costs = listed([f"{RULES[part.rule]} {with_interval(part)}" for part in dict.fromkeys(shown)])
+    excludes_zero = (other.saved_low or 0.0) > 0 or (other.saved_high or 0.0) < 0
+    by_chance = f", which may be chance among {len(compared)} rules" if excludes_zero and other not in differ else ""
     outcome = capitalized(column_name(analysis.primary.outcome))
     return Decision(
         advice=f"On these data, {lead}.",
         costs=f"{outcome} lost under the shift, against the best model trained on the same images: {costs}.",
         certainty=(
             f"The map’s cost less that of {RULES[other.rule]} is {number(other.saved)} "
-            f"({interval(other.saved_low, other.saved_high)}).{_exceptions(analysis, best)}"
+            f"({interval(other.saved_low, other.saved_high)}){by_chance}.{_exceptions(analysis, best)}"
         ),
     )
 
@@ -148,6 +149,14 @@ def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
         return []
     outcome = column_name(analysis.primary.outcome)
     by_dataset = {(part.rule, part.dataset): part for part in known if part.severity is None}
+
+    def of_dataset(dataset: str) -> Column:
+        def cost(part: Regret) -> float | None:
+            row = by_dataset.get((part.rule, dataset))
+            return None if row is None else row.estimate
+
+        return decimals(f"regret.{dataset}", name(dataset), cost, digits=3)
+
     means = Table(
         caption=(
             f"Mean {outcome} lost over the strata with a shift, against the best of the models trained on the same "
@@ -156,13 +165,7 @@ def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
         columns=(
             words("rule", "choose by", text=RULES.__getitem__),
             *estimates("regret", "cost", digits=3),
-            *chain.from_iterable(
-                inside(
-                    lambda part, dataset=dataset: by_dataset.get((part.rule, dataset)),
-                    decimals(f"regret.{dataset}", name(dataset), "estimate", digits=3),
-                )
-                for dataset in dict.fromkeys(part.dataset for part in known if part.severity is None and part.dataset)
-            ),
+            *map(of_dataset, dict.fromkeys(r.dataset for r in known if r.severity is None and r.dataset is not None)),
             decimals("saved", "less than the map", digits=3),
             intervals("saved_interval", "95 % interval", "saved_low", "saved_high", digits=3),
         ),

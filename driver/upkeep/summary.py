@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.answer.answer import Analysis
-from analysis.answer.verdict import question
+from analysis.answer.verdict import evidence_in_short, question
 from analysis.numbers import column_name, name, number, severity, with_interval
 from analysis.sections.choices import RULES
 from analysis.sections.selection_regret import decision, in_advance
@@ -43,15 +43,17 @@ def what_to_do(result: Analysis) -> Group | None:
     return Group(Text(said.advice, style="bold"), "", shown, "", note + said.certainty)
 
 
-def correlated(result: Analysis) -> Group:
-    """The comparisons as questions, with what their numbers are."""
+def correlated(result: Analysis) -> Group | None:
+    """The comparisons as questions with their answers; None if no comparison has a number."""
+    if all(part.ci_low is None for part in result.comparisons):
+        return None
     _, score, outcome = result.data
     shown = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for part in result.comparisons:
-        found = part.reason or ("" if part.estimate is None else with_interval(part))
-        shown.add_row(question(part), Text(part.answer, style="bold"), found)
-    numbers = f"Rank correlations of {column_name(score)} with {column_name(outcome)}, with 95 % intervals:"
-    return Group(*([numbers] if any(part.ci_low is not None for part in result.comparisons) else []), shown)
+        shown.add_row(question(part), Text(part.answer, style="bold"), evidence_in_short(part))
+    return Group(
+        f"Rank correlations of {column_name(score)} with {column_name(outcome)}, with 95 % intervals:", "", shown
+    )
 
 
 def methods_summary(result: Analysis) -> Group | None:

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 import analysis
+from analysis import analyse
 from analysis.answer.answer import answer
 from analysis.report.report import copy_report
 from analysis.trials.exclusions import trials_from_table
@@ -93,12 +94,36 @@ def test_no_table_without_the_score():
 
 def test_what_the_numbers_of_the_answer_are(result):
     assert summary.correlated(result) is None, "the answer has no number"
-    parts = [replace(part, estimate=0.5) for part in result.comparisons if part.comparison != "method"]
-    assert summary.correlated(replace(result, comparisons=tuple(parts))) == (
-        "The numbers are rank correlations of IoU of integrated gradients on the OOD test set with OOD test AUC, with "
-        "95 % intervals. Seeds: between runs that differ in seeds alone; settings: between settings of one method, "
-        "such as its strength; given validation AUC: between runs of one method at equal validation AUC."
-    )
+    seed, *rest = result.comparisons
+    part = replace(seed, estimate=0.5, ci_low=0.4, ci_high=0.6, answer="yes", reason=None, differ_among="methods")
+    lead, _, *rows = printed(summary.correlated(replace(result, comparisons=(part, *rest[1:]))), width=200)
+    names = "IoU of integrated gradients on the OOD test set with OOD test AUC"
+    assert lead == f"Rank correlations of {names}, with 95 % intervals:"
+    assert [re.split("  +", row)[1:] for row in rows if row] == [
+        ["yes", "0.50 (0.40 to 0.60), the sign differs among methods"],
+        *[["undecided", "no dataset with a shift has more than 2 data seeds; an interval needs 6"]] * 2,
+    ]
+
+
+def printed(part, width=120):
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(part)
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def test_the_decision_and_its_costs_are_printed(table):
+    """Two datasets; the map is right about the order of methods, validation knows nothing."""
+    order = {"actdiff": 0.9, "baseline": 0.5, "rrr": 0.1}
+    value = table["method"].map(order) + np.random.default_rng(0).normal(0, 0.01, len(table))
+    table = table.assign(**{"test_ood.auc": value, "test_id.iou.integrated_gradients": value, "severity": 1.0})
+    text = printed(summary.what_to_do(analyse(trials_from_table(table, sweep="x", source="x"), replicates=100)), 200)
+    assert text[0].startswith("On these data, choose the model by its map: it loses less than ")
+    costs = {
+        line.split("  ")[0]: float(line.split("  ", 1)[1].split()[0]) for line in text if "(" in line and "  " in line
+    }
+    assert costs["the map without the shift"] == 0
+    assert costs["a random pick"] == pytest.approx(0.4, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -112,15 +137,10 @@ def test_what_the_numbers_of_the_answer_are(result):
         ("own_data", None, None, False, "a space of your own, python sweep.py --space NAME.py"),
     ],
 )
-def test_what_is_undecided_and_the_command_that_adds_trials(space, dataset, max_trials, cut, advice, result):
+def test_the_command_that_adds_trials(space, dataset, max_trials, cut, advice):
     plan = make_plan(space, dataset, {}, max_trials)
     assert plan.cut == cut
-    text = summary.more(result, plan)
-    assert text.startswith(
-        "Not decided here: seeds, settings, methods and given validation AUC (no dataset with a shift has more than "
-        "2 data seeds; an interval needs 6). "
-    )
-    assert text.endswith(advice)
+    assert summary.more(plan).endswith(advice)
 
 
 def test_the_runs_numbers_are_those_of_the_report(estimated):
@@ -184,7 +204,7 @@ def written(monkeypatch):
     folders = []
     verdict = SimpleNamespace(answer="no", sentence="No.")
     monkeypatch.setattr(finish_module, "trials_of_sweep", lambda *_: None)
-    for name in ("correlated", "methods_summary", "more"):
+    for name in ("what_to_do", "correlated", "methods_summary", "more"):
         monkeypatch.setattr(summary, name, lambda *_: None)
     for name in ("answers", "numbers"):
         monkeypatch.setattr(summary, name, lambda *_: {})

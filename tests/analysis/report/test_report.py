@@ -163,7 +163,7 @@ def test_json_is_strict_and_has_its_keys(report, result):
         value = content[key]
         for entry in value if isinstance(value, list) else [value]:
             assert entry["reason"] is None, (key, entry["reason"])
-    assert len(content["regret"]) == len(RULES) * (1 + 4)
+    assert len(content["regret"]) == len(RULES) * (1 + 2 + 4), "over all, a dataset, a stratum"
 
 
 def test_a_section_without_an_estimate_is_named_among_what_is_missing_and_nowhere_else(

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis import analyse
 from analysis.answer.answer import answer
 from analysis.sections.choices import RULES, selection_regret
-from analysis.sections.selection_regret import SECTION
+from analysis.sections.selection_regret import SECTION, decision
 from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS, Primary
 from records.columns import OUTSIDES, PROBES, probe
@@ -181,7 +182,7 @@ def test_missing_probes_of_one_dataset_do_not_change_the_other_rules():
     result = answer(lacking.assign(**{"test_id.auc": data[Y]}), replicates=100)
     costs = SECTION.compute(result)
     assert "no probes" not in SECTION.sentence(result, costs)
-    lack = "the cost of choosing by the probe, outside zeroed", "2 of 4 strata with a shift have it"
+    lack = "the cost of choosing by AUC with the outside of the mask zeroed", "2 of 4 strata with a shift have it"
     assert lack in SECTION.missing(result, costs)
 
 
@@ -193,3 +194,57 @@ def test_without_data_seeds_it_is_unknown_what_was_trained_on_the_same_images():
     assert SECTION.sentence(result, costs) == f"Not estimated: {UNKNOWN_DATA_SEEDS}."
     assert SECTION.missing(result, costs) == [(f"“{SECTION.title}”", UNKNOWN_DATA_SEEDS)]
     assert (SECTION.figures(result, costs), SECTION.tables(result, costs)) == ([None], [])
+
+
+def decided(**effects):
+    """The decision where each rule's criterion is the outcome plus noise of the given size."""
+    rng, rows = np.random.default_rng(3), []
+    for k in range(20):
+        for method in ("baseline", "rrr", "actdiff", "gain"):
+            outcome = rng.uniform()
+            rows.append({"dataset": "d", "severity": 1.0, "method": method, "seed": k, "data_seed": k, Y: outcome})
+            rows[-1] |= {name: outcome + rng.normal(0, noise) for name, noise in effects.items()}
+    table = pd.DataFrame(rows)
+    return decision(analyse(table, replicates=100)), table
+
+
+def test_a_better_rule_is_advised_in_place_of_the_map():
+    said, table = decided(**{X: 2.0, IV: 2.0, probe("swapped"): 0.0})
+    assert said.advice.startswith(
+        "On these data, choose the model by AUC with the outside of the mask swapped, rather than by its map."
+    )
+    picked = table.loc[table.groupby("data_seed")[X].idxmax()].set_index("data_seed")[Y]
+    lost = table.groupby("data_seed")[Y].max() - picked
+    reach = stats.t.ppf(0.975, 19) * lost.std() / np.sqrt(20)
+    low, high = lost.mean() - reach, lost.mean() + reach
+    # The probe loses nothing, so the difference is the map's cost.
+    assert f"AUC with the outside of the mask swapped is {lost.mean():.2f} ({low:.2f} to {high:.2f})." in said.certainty
+
+
+def test_the_map_is_advised_where_it_is_better_and_nothing_where_rules_are_alike():
+    said, _ = decided(**{X: 0.0, IV: 2.0, probe("swapped"): 0.01})
+    assert said.advice.startswith("On these data, choose the model by its map: it loses less than validation")
+    assert "AUC with the outside" not in said.advice, "alike"
+    said, _ = decided(**{X: 2.0, IV: 2.0})
+    assert said.advice == "On these data, no rule tried is shown to be a better or a worse guide than the map."
+    assert decided(**{X_OOD: 0.1})[0] is None, "no map without the shift"
+
+
+def test_the_difference_from_the_map_is_paired_over_data_seeds():
+    data = table()
+    found = regrets(data)
+    one = found["outside_swapped", "d", None]
+    by_seed = []
+    for rule in ("localisation_id", "outside_swapped"):
+        costs = []
+        for level in (0.5, 1.0):
+            trials = data[(data["dataset"] == "d") & (data["severity"] == level)]
+            choices = [part for _, part in trials.groupby("data_seed")]
+            column = X if rule == "localisation_id" else probe("swapped")
+            costs.append([part[Y].max() - part[Y][part[column] == part[column].max()].mean() for part in choices])
+        by_seed.append(np.mean(costs, axis=0))
+    saved = by_seed[0] - by_seed[1]
+    expected = stats.ttest_1samp(saved, 0.0)
+    assert one.saved == pytest.approx(saved.mean())
+    assert one.saved_p == pytest.approx(expected.pvalue)
+    assert (one.saved_low, one.saved_high) == pytest.approx(tuple(expected.confidence_interval()))
