@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.answer.cells import MINIMUM_UNITS, CellValue, CellValues, Data, collect, hardly_varies, too_few
-from analysis.answer.seeds import ranked, without_images
+from analysis.answer.seeds import ranked, unranked, without_images
 from analysis.stats.rank_correlation import Floats
 from analysis.stats.replicated import of_units
 from analysis.stats.without_each import rank_correlation_without_each
@@ -70,7 +70,7 @@ def matched_pairs(data: Data) -> tuple[float, int]:
 def _of_cell(data: Data, centred: Data, cell: Cell, control: Floats) -> CellValue | str:
     rows = data.cells[cell]
     rows = rows[np.isfinite(control[rows]) & centred.present[rows]]
-    reason = too_few(len(rows), "trials", MINIMUM_UNITS + 1) or hardly_varies(data.y[rows].std(ddof=1))
+    reason = too_few(len(rows), "trials", MINIMUM_UNITS + 1) or unranked(data, rows)
     value = reason or ranked(centred, cell, rows, control[rows])
     return value if isinstance(value, str) else replace(value, drawn={cell: _by_draw(centred, control, rows)})
 

@@ -47,8 +47,13 @@ def without_images(data: Data, *others: str) -> Data:
 
 def _of_configuration(data: Data, centred: Data, cell: Cell, rows: Rows) -> CellValue | str:
     rows = rows[centred.present[rows]]
-    reason = too_few(len(rows), "trials that share data seeds") or hardly_varies(data.y[rows].std(ddof=1))
+    reason = too_few(len(rows), "trials that share data seeds") or unranked(data, rows)
     return reason or ranked(centred, cell, rows)
+
+
+def unranked(data: Data, rows: Rows) -> str | None:
+    """Why these trials have no order by score or outcome, whatever images do to others; None if they have both."""
+    return hardly_varies(data.y[rows].std(ddof=1)) or ("constant score" if np.ptp(data.x[rows]) == 0 else None)
 
 
 def ranked(data: Data, cell: Cell, rows: Rows, control: Floats | None = None) -> CellValue | str:

@@ -203,8 +203,8 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
             "same few seeds correlate as seeds do, so they are cross-fitted: the map’s average comes from one half of "
             "the data seeds and the performance’s from the other, over random halves, and ρ is divided by the "
             "agreement of the halves (Spearman 1904). Given validation AUC: ρ within a cell, the ranks of map and "
-            f"performance adjusted for a cubic in the ranks of validation AUC (from {FEWEST_FOR_CUBIC} trials; below, a "
-            "straight line). In the comparisons of single trainings, what a data seed’s images do to all other "
+            f"performance adjusted for a cubic in those of validation AUC (a straight line below {FEWEST_FOR_CUBIC} "
+            "trials). In the comparisons of single trainings, what a data seed’s images do to all other "
             "configurations of the stratum is subtracted first. Strata without a shift are shown and do not count."
         ),
         "Intervals of the comparisons": (

@@ -157,7 +157,7 @@ def draw_trials(
     `common` are the [3, data seeds, training seeds] effects of data seeds and training seeds that all cells share.
     """
     parts = rng.normal(size=(*cell.means.shape, n_data_seeds, scenario.training_seeds))
-    of_images = 0.0
+    of_images: Floats | float = 0.0
     if common is not None:
         parts = math.sqrt(1 - scenario.shared - scenario.shared_training) * parts
         if math.isnan(scenario.images):

@@ -12,7 +12,7 @@ from benchmarks.calibration.measure import NAMED, Truth, measure, measure_grid, 
 from benchmarks.calibration.scenarios import GRID, SCENARIOS
 from benchmarks.calibration.sweeps import CONTROL, OUTCOME, SCORE, Scenario, draw_cells, draw_table, related
 
-EMPTY = "".join(f"<!-- {name}: begin -->\nold\n<!-- {name}: end -->\n" for name in ("comparisons", "grid"))
+EMPTY = "".join(f"<!-- {name}: begin -->\nold\n<!-- {name}: end -->\n" for name in ("comparisons", "halves", "grid"))
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
@@ -54,16 +54,21 @@ def test_truth_given_validation_of_many_settings_is_the_partial_correlation_of_a
 @pytest.mark.parametrize(
     ("truth", "right"),
     [
-        (Truth(0.5, 0.4, 0.6, differ=True), {"yes"}),
-        (Truth(-0.5, -0.6, -0.4, differ=True), {"reverse"}),
-        (Truth(0.2, -0.2, 0.6, differ=True), {"no", "it depends"}),
-        (Truth(0.2, -0.2, 0.6, differ=False), {"no"}),
-        (Truth(0.0, -0.9, 0.9, differ=True, opposite=True), {"it depends"}),
-        (Truth(math.nan, math.nan, math.nan, differ=False), set()),
+        (Truth(0.5, frozenset({1.0})), ("yes", "same sign")),
+        (Truth(-0.5, frozenset({-1.0})), ("reverse", "same sign")),
+        (Truth(0.2, frozenset({-1.0, 1.0})), ("no", "signs differ")),
+        (Truth(0.2, frozenset({0.0, 1.0})), ("no", "too few to say")),
+        (Truth(math.nan, frozenset()), ("undecided", "too few to say")),
     ],
 )
-def test_correct_answers(truth, right):
-    assert set(truth.right(0.3)) == right | {"undecided"}
+def test_right_words(truth, right):
+    assert truth.right(0.3) == right
+
+
+@pytest.mark.parametrize("name", ["images move both scores", "only validation AUC links them"])
+def test_what_misleads_leaves_nothing_given_validation(name):
+    scenario = BY_NAME[name]
+    assert truths(scenario, draw_cells(scenario, rng()), rng())["given_id"].value == pytest.approx(0, abs=0.15)
 
 
 def test_a_table_has_the_trials_of_the_scenario():
@@ -87,16 +92,16 @@ def test_unanswerable_comparisons_are_named(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "answers"),
+    ("name", "key", "answers"),
     [
-        ("settings do nothing, seeds correlate", 0, {"seed": "yes", "setting": NAMED}),
-        ("methods of opposite sign", 1, dict.fromkeys(("seed", "setting", "given_id"), "it depends")),
-        ("strata of opposite sign", 0, dict.fromkeys(("seed", "setting", "given_id"), "it depends")),
+        ("settings do nothing, seeds correlate", "said", {"seed": "yes", "setting": NAMED}),
+        ("methods of opposite sign", "signs", dict.fromkeys(("seed", "given_id"), "signs differ")),
+        ("strata of opposite sign", "signs", dict.fromkeys(("seed", "given_id"), "signs differ")),
     ],
 )
-def test_answers_of_a_sweep(name, number, answers):
-    measured = measure(BY_NAME[name], number)
-    assert {comparison: measured[comparison]["said"] for comparison in answers} == answers
+def test_answers_of_a_sweep(name, key, answers):
+    measured = measure(BY_NAME[name], 0)
+    assert {comparison: measured[comparison][key] for comparison in answers} == answers
 
 
 def test_jackknife_and_fisher_intervals_with_shared_data_seeds():
@@ -121,13 +126,14 @@ def test_a_run_continues_the_last_one(tmp_path, monkeypatch):
     text = page.read_text()
     assert (text[:7], text[-6:], "old" in text) == ("before\n", "after\n", False)
     assert "| no shift | seeds | – | – | – | – | – |" in text
-    assert text.count("| 100 | 0 | 3 |") == 4
+    assert text.count("| 100 |  |  |  | – | 3 |") == 4
 
 
 def test_the_table_marks_rates_above_the_level(tmp_path):
     def sweep(covered, wrong):
         entry = {"truth": 0.5, "estimate": 0.4, "said": "no" if wrong else "yes", "wrong": wrong, "reason": None}
-        entry |= {"covered": covered, "covered_jointly": True, "predicted": None}
+        entry |= {"covered": covered, "covered_jointly": True, "predicted": None, "half": "undecided"}
+        entry |= {"signs": "same sign", "signs_wrong": False}
         return dict.fromkeys(("seed", "setting", "method", "given_id"), entry)
 
     page = tmp_path / "page.md"
@@ -137,5 +143,12 @@ def test_the_table_marks_rates_above_the_level(tmp_path):
     many = [sweep(covered=i >= 9, wrong=i < 10) for i in range(100)]
     write_page(page, {"few": few, "many": many}, {})
     lines = page.read_text().splitlines()
-    assert lines[3] == "| few | seeds | 0.50 | 0.40 | **90** | 100 | – | 91 | 9 |  |  |  |  | 9 | 100 |"
-    assert lines[7] == "| many | seeds | 0.50 | 0.40 | 91 | 100 | – | 90 | 10 |  |  |  |  | **10** | 100 |"
+    assert (
+        lines[3]
+        == "| few | seeds | 0.50 | 0.40 | **90** | 100 | – | 91 | 9 |  |  |  | 9 of 100 | 100 |  | 0 of 100 | 100 |"
+    )
+    assert (
+        lines[7]
+        == "| many | seeds | 0.50 | 0.40 | 91 | 100 | – | 90 | 10 |  |  |  | **10 of 100** | 100 |  | 0 of 100 | 100 |"
+    )
+    assert "| few | seeds | 100 | 0 | 100 |" in lines

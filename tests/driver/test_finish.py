@@ -1,5 +1,6 @@
 """The end of a sweep: its report, what the command prints, and what the sweep's run in MLflow shows."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -119,9 +120,7 @@ def test_the_decision_and_its_costs_are_printed(table):
     table = table.assign(**{"test_ood.auc": value, "test_id.iou.integrated_gradients": value, "severity": 1.0})
     text = printed(summary.what_to_do(analyse(trials_from_table(table, sweep="x", source="x"), replicates=100)), 200)
     assert text[0].startswith("On these data, choose the model by its map: it loses less than ")
-    costs = {
-        line.split("  ")[0]: float(line.split("  ", 1)[1].split()[0]) for line in text if "(" in line and "  " in line
-    }
+    costs = {rule: float(cost.split()[0]) for rule, cost, *_ in (re.split("  +", line) for line in text[3:7])}
     assert costs["the map without the shift"] == 0
     assert costs["a random pick"] == pytest.approx(0.4, abs=0.02)
 

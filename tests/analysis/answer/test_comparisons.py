@@ -30,10 +30,25 @@ def shifted(table):
     return table[table["severity"] > 0]
 
 
+def without_images(table, *columns):
+    """Each value less the mean that its data seed has in the stratum's other configurations, themselves centred."""
+    table, columns = table.copy(), [SCORE, OUTCOME, *columns]
+    centred = table[columns] - table.groupby([*CELL, "strength"])[columns].transform("mean")
+    for i in table.index:
+        same = (table[["dataset", "severity", "data_seed"]] == table.loc[i, ["dataset", "severity", "data_seed"]]).all(
+            axis=1
+        )
+        own = (table["method"] == table.at[i, "method"]) & (table["strength"] == table.at[i, "strength"])
+        table.loc[i, columns] -= centred[same & ~own].mean()
+    return table
+
+
 def test_the_seed_comparison_combines_configurations():
     table = layered(seed=Layer(0.4), method=Layer(-0.5, 0.1, 0.1), severities=(0.0, 0.5, 1.0), seeds=9)
     result = compared(table, "seed")
-    parts = [part for _, part in shifted(table).groupby([*CELL, "strength"]) if part[OUTCOME].std() >= 0.01]
+    varies = shifted(table).groupby([*CELL, "strength"])[OUTCOME].transform("std") >= 0.01
+    centred = without_images(shifted(table))[varies]
+    parts = [part for _, part in centred.groupby([*CELL, "strength"])]
     whole = combine_cells(
         [rank_correlation(p[SCORE].to_numpy(), p[OUTCOME].to_numpy(), "spearman") for p in parts], "spearman"
     )
@@ -59,8 +74,8 @@ def test_the_seed_interval_leaves_out_each_data_seed():
 
 def partial(part, control):
     x, y, a = (stats.rankdata(part[name]) for name in (SCORE, OUTCOME, control))
-    xy, xa, ya = (stats.pearsonr(*pair).statistic for pair in ((x, y), (x, a), (y, a)))
-    return (xy - xa * ya) / math.sqrt((1 - xa**2) * (1 - ya**2))
+    rest = [ranks - np.polyval(np.polyfit(a / len(a), ranks, 3), a / len(a)) for ranks in (x, y)]
+    return stats.pearsonr(*rest).statistic
 
 
 @pytest.mark.parametrize("control", ["valid_id.auc", "test_id.auc"])
@@ -69,9 +84,9 @@ def test_the_given_id_comparison_is_the_partial_correlation_of_the_ranks(control
     table["valid_id.auc"] = 0.5 * table[OUTCOME] + 0.01 * np.random.default_rng(0).normal(size=len(table))
     table = table.rename(columns={"valid_id.auc": control})
     result = compared(table, "given_id")
-    parts = [part for _, part in shifted(table).groupby(CELL)]
+    parts = [part for _, part in without_images(shifted(table), control).groupby(CELL)]
     z = [math.atanh(partial(part, control)) for part in parts]
-    weights = [len(part) - 4 for part in parts]
+    weights = [len(part) - 6 for part in parts]
     assert result.estimate == pytest.approx(math.tanh(np.average(z, weights=weights)))
     assert (result.control, result.n_trials, result.n_cells) == (control, 300, 6)
 
@@ -150,14 +165,14 @@ def test_strata_without_a_shift_do_not_change_the_answer(name):
 
 
 def test_strata_and_methods_are_the_comparison_of_those_trials():
-    table = layered(seed=Layer(0.3), severities=(0.5, 1.0), strengths=(0.1, 1.0))
-    result = compared(table, "seed")
-    for level in result.strata:
+    table = layered(seed=Layer(0.3), setting=Layer(0.5, 0.1, 0.1), severities=(0.5, 1.0))
+    for level in compared(table, "seed").strata:
         rows = table[(table["dataset"] == level.dataset) & (table["severity"] == level.severity)]
         assert level.estimate == pytest.approx(compared(rows, "seed").estimate)
+    result = compared(table, "setting")  # between seeds, what images do is taken from the other methods too
     for level in result.methods:
-        assert level.estimate == pytest.approx(compared(table[table["method"] == level.method], "seed").estimate)
-    rest = [compared(table[table["method"] != method], "seed").estimate for method in METHODS]
+        assert level.estimate == pytest.approx(compared(table[table["method"] == level.method], "setting").estimate)
+    rest = [compared(table[table["method"] != method], "setting").estimate for method in METHODS]
     assert (result.without_one_low, result.without_one_high) == (pytest.approx(min(rest)), pytest.approx(max(rest)))
 
 

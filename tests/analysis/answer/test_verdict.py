@@ -1,8 +1,8 @@
-"""The words of the answer, from the interval, the smallest effect of interest and the spread over cells."""
+"""The words of the answer, from the interval, and the smallest effect of interest, and how general it is."""
 
 import pytest
 
-from analysis.answer.combine import Comparison, Level
+from analysis.answer.combine import Comparison, Level, Signs
 from analysis.answer.verdict import answered, verdict, word
 from analysis.trials.trials import Primary
 from records.columns import COMPARISONS
@@ -40,62 +40,45 @@ def test_the_smallest_effect_of_interest_moves_the_words():
     assert word(made(low=0.15, high=0.25), 0.3) == "no"
 
 
+def level(estimate, severity, low, high, method=None):
+    place = (None, None, method) if method else ("crosses", severity, None)
+    return Level(*place, estimate, low, high, n_trials=600, n_cells=6)
+
+
+def said(**general):
+    return answered(made(**general), Primary(), 0.3)
+
+
+def test_signs_that_differ_do_not_change_the_word_and_name_the_ends():
+    ends = level(-0.4, None, -0.6, -0.1, "rrr"), level(0.8, None, 0.7, 0.9, "gain")
+    result = said(signs=(Signs("methods", 7, 0.001, *ends),), generality="signs differ", differ_among="methods")
+    assert result.answer == "yes"
+    expected = "the sign differs among methods: −0.40 (−0.60 to −0.10) for RRR but 0.80 (0.70 to 0.90) for GAIN; "
+    assert expected in result.sentence
+
+
 @pytest.mark.parametrize(
-    ("mean", "cells", "p_value", "expected"),
-    [
-        (0.5, (-0.2, 0.9), 0.01, "it depends"),
-        (0.5, (-0.9, 0.2), 0.01, "it depends"),
-        (0.5, (-0.2, 0.9), 0.2, "yes"),  # no more than chance
-        (0.5, (0.1, 0.9), 0.01, "yes"),  # one sign
-        (0.0, (-0.25, 0.25), 0.01, "no"),  # small differences
-    ],
+    ("comparison", "groups"), [("setting", "for each method and in each stratum"), ("method", "in each stratum")]
 )
-def test_cells_of_both_signs_make_it_depend(mean, cells, p_value, expected):
-    spread = {"cells_low": cells[0], "cells_high": cells[1], "cells_p_value": p_value}
-    assert word(made(low=mean - 0.1, high=mean + 0.1, **spread), 0.3) == expected
-
-
-def level(estimate, severity, dataset="crosses"):
-    return Level(dataset, severity, None, estimate, None, None, n_trials=600, n_cells=6)
-
-
-def test_the_prediction_for_a_new_method_counts_too():
-    spread = {"prediction_low": -0.1, "prediction_high": 0.9, "cells_p_value": 0.001}
-    result = made(low=0.4, high=0.6, strata=(level(-0.5, 0.0), level(0.45, 0.5), level(0.55, 1.0)), **spread)
-    assert word(result, 0.3) == "it depends"
-    assert answered(result, Primary(), 0.3).sentence == (
-        "It depends: whether settings with better maps generalize better differs between methods and strata (rank "
-        "correlation 0.50, 95 % interval 0.40 to 0.60; prediction interval for a new method −0.10 to 0.90; by "
-        "dataset and severity it is 0.45 to 0.55; from 120 settings with 1,200 trials in 12 cells)."
+def test_one_sign_everywhere_is_said_of_what_was_shown(comparison, groups):
+    assert (
+        f"; the same sign {groups}, by each one’s interval; "
+        in said(comparison=comparison, generality="same sign").sentence
     )
-    one_stratum = answered(made(low=0.4, high=0.6, strata=(level(0.5, 1.0),), **spread), Primary(), 0.3)
-    assert "by dataset and severity" not in one_stratum.sentence
-
-
-@pytest.mark.parametrize(("comparison", "new"), [("setting", "a method on a new"), ("method", "a new")])
-def test_where_methods_agree_and_cells_do_not_the_cells_are_named(comparison, new):
-    spread = {"prediction_low": 0.2, "prediction_high": 0.8, "cells_low": -0.4, "cells_high": 0.9}
-    result = made(comparison, low=0.4, high=0.6, **spread, cells_p_value=0.001)
-    expected = f"; prediction interval for {new} dataset or severity −0.40 to 0.90;"
-    assert expected in answered(result, Primary(), 0.3).sentence
 
 
 def test_a_yes_gives_its_size_and_basis():
     assert answered(made(auc_per_tenth=0.12), Primary(), 0.3).sentence == (
         "Yes: within a method, settings with better maps tend to generalize better (rank correlation 0.50, 95 % "
-        "interval 0.40 to 0.60; 0.1 of IoU goes with 0.12 of OOD test AUC; from 120 settings with 1,200 trials in 12 "
-        "cells)."
+        "interval 0.40 to 0.60; too few trials to say whether the sign is the same everywhere; 0.1 of IoU goes with "
+        "0.12 of OOD test AUC; from 120 settings with 1,200 trials in 12 cells)."
     )
 
 
-def test_undecided_says_how_many_data_seeds_would_decide():
-    # z from atanh(.3) to atanh(.5) is .24; the interval spans .1 to 1.02, so (.46 / .24)² = 3.7 times as many.
-    undecided = made(low=0.1, high=0.77, estimate=0.5)
-    assert answered(undecided, Primary(), 0.3).sentence == (
-        "Undecided: these trials do not show whether settings with better maps generalize better (rank correlation "
-        "0.50, 95 % interval 0.10 to 0.77; the interval holds 0.3; some 37 data seeds in place of 10 would decide, if "
-        "it stays; from 120 settings with 1,200 trials in 12 cells)."
-    )
+def test_undecided_says_which_limit_the_interval_holds():
+    sentence = answered(made(low=0.1, high=0.77, estimate=0.5), Primary(), 0.3).sentence
+    assert "95 % interval 0.10 to 0.77; the interval holds 0.3; too few trials to say" in sentence
+    assert "would decide" not in sentence
 
 
 def test_undecided_at_the_joint_level_alone_is_stated():
@@ -103,15 +86,19 @@ def test_undecided_at_the_joint_level_alone_is_stated():
     assert "; held jointly with the other comparisons, 0.25 to 0.70, it holds 0.3; " in joint.sentence
 
 
-def test_undecided_at_the_limit_or_without_any_precision_names_no_number():
-    for close in (made(low=0.1, high=0.5, estimate=0.31), made(low=-1.0, high=1.0, estimate=0.5)):
-        assert "it would take over 20 times as many data seeds to decide" in answered(close, Primary(), 0.3).sentence
-
-
-def test_a_requirement_that_is_not_met_is_named():
+def test_a_requirement_that_is_not_met_is_named_and_no_estimate():
     result = Comparison(comparison="seed", estimate=0.4, reason="a dataset has 3 data seeds, fewer than 6")
     sentence = answered(result, Primary(), 0.3).sentence
-    assert sentence.endswith("(rank correlation 0.40 without an interval: a dataset has 3 data seeds, fewer than 6).")
+    assert sentence.endswith("generalizes better (a dataset has 3 data seeds, fewer than 6).")
+    assert "0.40" not in sentence
+
+
+def test_matched_pairs_stand_beside_the_correlation_given_validation():
+    result = said(comparison="given_id", matched_pairs=0.514, n_matched_pairs=1200)
+    assert (
+        "in 51\u00a0% of 1,200 pairs that differ by at most 0.01 in it, the one with the better map is better"
+        in result.sentence
+    )
 
 
 def both(*pairs):
@@ -127,8 +114,10 @@ def test_the_verdict_sums_the_words_up():
     in_part = both(wide, yes, yes, yes)
     assert in_part.answer == "undecided"
     assert in_part.sentence == (
-        "Undecided in part. Seeds: undecided, 0.30 (0.10 to 0.50). Settings: yes, 0.50 (0.40 to 0.60). "
-        "Methods: yes, 0.50 (0.40 to 0.60). Given validation AUC: yes, 0.50 (0.40 to 0.60)."
+        "Undecided in part. Of two runs of one recipe, is the one with the better map better? Undecided: 0.30 (0.10 to "
+        "0.50). Can I tune a method by looking at maps? Yes: 0.50 (0.40 to 0.60). Is a method with better maps a "
+        "better method? Yes: 0.50 (0.40 to 0.60). Does the map say anything that plain validation does not? Yes: 0.50 "
+        "(0.40 to 0.60)."
     )
 
 

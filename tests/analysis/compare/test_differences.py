@@ -38,7 +38,7 @@ def test_sweeps_with_different_truths_differ(make):
     assert within.n_shared == 20
     assert result.sentence.startswith("They differ: the correlation of maps with performance within cells is 0.8")
     assert "2 of 2 strata and " in result.sentence
-    assert "Seeds: yes, 0.73 (0.50 to 0.87)." in result.first_verdict.sentence
+    assert "is the one with the better map better? Yes: 0.7" in result.first_verdict.sentence
     assert result.second_verdict.answer == "undecided"
 
 

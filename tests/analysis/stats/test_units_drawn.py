@@ -1,4 +1,4 @@
-"""What the draw of a few units does: to their ranks' agreement, to an interval, and to differences between cells."""
+"""What the draw of a few units does to their ranks' agreement and to an interval."""
 
 import math
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.stats.heterogeneity import heterogeneity
 from analysis.stats.split_halves import SplitHalves, normal_correlation, split_halves
 
 
@@ -49,26 +48,3 @@ def test_settings_of_noisy_scores_are_neither_over_nor_under_corrected(settings)
     estimate, true, raw = np.nanmean(results, axis=0)
     assert estimate == pytest.approx(true, abs=0.05)
     assert raw < true - 0.05, "without noise there is nothing to correct"
-
-
-def test_differences_that_come_with_the_draw_of_units_are_none():
-    # Eight cells of equal law: by errors alone they differ, by errors and draw together they do not.
-    rng, k = np.random.default_rng(2), 8
-    influence, drawn = (scale * np.eye(k) for scale in (0.1, 0.3))
-    p_values = []
-    for _ in range(400):
-        values = rng.normal(scale=math.hypot(0.1, 0.3), size=k)
-        by_errors = heterogeneity(values, influence, 1e6)
-        by_both = heterogeneity(values, influence, 1e6, drawn)
-        p_values.append((by_errors.p_value, by_both.p_value))
-        assert (by_both.low, by_both.high) == (by_errors.low, by_errors.high)
-    rejected = (np.array(p_values) < 0.05).mean(axis=0)
-    assert rejected[0] > 0.9
-    assert rejected[1] < 0.2
-
-
-def test_without_a_draw_the_test_is_as_before():
-    values, influence = np.array([0.1, 0.5, -0.2]), 0.2 * np.eye(3)
-    assert heterogeneity(values, influence, 9.0, np.zeros((3, 4))) == heterogeneity(values, influence, 9.0)
-    # s² / e² on 2 and 9 degrees of freedom.
-    assert heterogeneity(values, influence, 9.0).p_value == pytest.approx(stats.f.sf(values.var(ddof=1) / 0.04, 2, 9))
