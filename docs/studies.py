@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.answer.verdict import LABELS
+from analysis.answer.verdict import LABELS, QUESTIONS
 from analysis.numbers import column_name, interval, name, number, percent, strength, with_interval
 from analysis.sections.choices import MASKED, RULES, UNKNOWABLE, selection_regret
 from analysis.sections.drawing import in_order
@@ -32,7 +32,17 @@ RESULTS = Path(__file__).parent / "results"
 PAGES = tuple(sorted(RESULTS.glob("*.md")))
 BLOCK = re.compile(r"^<!-- (?P<study>\w+): (?P<kind>\w+) -->\n.*?^<!-- end -->$", re.DOTALL | re.MULTILINE)
 STORED = (
-    *("n_trials", "primary", "comparisons", "regret", "predictors", "same_images", "strength_choices", "sign_error"),
+    *(
+        "n_trials",
+        "primary",
+        "decision",
+        "comparisons",
+        "regret",
+        "predictors",
+        "same_images",
+        "strength_choices",
+        "sign_error",
+    ),
     *("granulated_kendall", "per_image", "below_chance"),
 )
 """The keys of report.json that pages and tests use, besides the `correlations` within cells."""
@@ -40,15 +50,12 @@ PRIMARY = Primary()
 SCORE, OUTCOME = PRIMARY.column, PRIMARY.outcome
 NAMES = {"synthetic": "crosses", "decoy_digits": "digits", "digits_on_photos": "photographs"}
 COMPARED = {
-    "seed": ("two runs of one recipe?", "seeds alone"),
-    "setting": ("two settings of one method?", "settings of a method"),
-    "method": ("two methods?", "the method"),
-    "given_id": (
-        "two models of one method with equal validation AUC?",
-        "seeds and settings of a method, at equal validation AUC",
-    ),
+    "seed": "seeds alone",
+    "setting": "settings of a method",
+    "method": "the method",
+    "given_id": "seeds and settings of a method, at equal validation AUC",
 }
-"""The models of each comparison, in the README and on the studies' pages."""
+"""In what the models of each comparison differ, on the studies' pages."""
 
 Report = Mapping[str, Any]
 """The content of report.json."""
@@ -101,25 +108,30 @@ def grid(head: Sequence[str], cells: Iterable[Cell], columns: Sequence[str] = ()
 # Tables from report.json
 
 
+def decision(report: Report) -> str:
+    """What to do, what it costs and how certain that is."""
+    return str(report["decision"])
+
+
 def pairs(report: Report) -> str:
     """The README's table: the answer and the correlation of each comparison."""
-    head = ("is the one with the better map the better model, of …", "[answer](docs/answer.md)")
-    rows = ((COMPARED[one["comparison"]][0], one["answer"], _with_interval(one)) for one in report["comparisons"])
-    return table((*head, "rank correlation, 95 % interval"), rows)
+    rows = ((QUESTIONS[one["comparison"]], one["answer"], _with_interval(one)) for one in report["comparisons"])
+    return table(("question", "[answer](docs/answer.md)", "rank correlation, 95 % interval"), rows)
 
 
 def answer(report: Report) -> str:
-    """Each comparison with its prediction intervals and effect."""
+    """Each comparison with what a new method would have, and its effect."""
 
     def row(one: Report) -> Iterator[str]:
-        yield COMPARED[one["comparison"]][1]
+        yield COMPARED[one["comparison"]]
         yield f"**{one['answer']}**" if one["answer"] in ("yes", "no", "reverse") else one["answer"]
+        yield one["generality"] + (f" (among {one['differ_among']})" if one["differ_among"] else "")
         yield _with_interval(one)
-        for kind in ("prediction", "prediction_dataset"):
-            yield "" if one[f"{kind}_low"] is None else interval(one[f"{kind}_low"], one[f"{kind}_high"])
+        yield "" if one["prediction_low"] is None else interval(one["prediction_low"], one["prediction_high"])
+        yield _number(one["new_method_positive"])
         yield _number(one["auc_per_tenth"])
 
-    head = ("the models differ in", "answer", "rank correlation, 95 %", "a new method", "a new dataset")
+    head = ("the models differ in", "on average", "how general", "rank correlation, 95 %", "a new method", "P(ρ > 0)")
     return table((*head, "OOD AUC per 0.1 of IoU"), ([*row(one)] for one in report["comparisons"]))
 
 
@@ -149,11 +161,14 @@ def strata_by_map_on_id(report: Report) -> str:
 
 def choices(report: Report) -> str:
     """The cost of each way of choosing a model, over the strata with a shift and in each of them."""
-    overall = "OOD AUC lost, 95 %"
+    overall, saved = "OOD AUC lost, 95 %", "less than the map, 95 %"
     costs: dict[str, dict[str, str]] = {}
     for one in report["regret"]:
         if one["estimate"] is not None and one["dataset"] is None:
             costs.setdefault(one["rule"], {})[overall] = _with_interval(one, 3)
+            if one["saved"] is not None:
+                bounds = interval(one["saved_low"], one["saved_high"], 3)
+                costs[one["rule"]][saved] = f"{number(one['saved'], 3)} ({bounds})"
         elif one["estimate"] is not None and one["severity"]:
             place = stratum_name(one["dataset"], one["severity"])
             costs.setdefault(one["rule"], {})[place] = number(one["estimate"], 3)
@@ -163,8 +178,8 @@ def choices(report: Report) -> str:
         if rule != "oracle" and overall in costs.get(rule, ())
         for place, cost in costs[rule].items()
     )
-    places = {place for by_place in costs.values() for place in by_place} - {overall}
-    return grid(["choose by"], cells, [overall, *sorted(places)])
+    places = {place for by_place in costs.values() for place in by_place} - {overall, saved}
+    return grid(["choose by"], cells, [overall, saved, *sorted(places)])
 
 
 def predictors(report: Report) -> str:
@@ -360,7 +375,7 @@ def networks(trials: pd.DataFrame, others: pd.DataFrame | None = None) -> str:
     return _framed(row, joined)
 
 
-_OF_ANSWERS = (pairs, answer, strata, strata_by_map_on_id, methods, predictors)
+_OF_ANSWERS = (decision, pairs, answer, strata, strata_by_map_on_id, methods, predictors)
 TABLES: Mapping[str, Callable[[Report], str]] = {
     made.__name__: made for made in (*_OF_ANSWERS, choices, trainings, strengths, one_setting, per_image, maps)
 }

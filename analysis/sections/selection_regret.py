@@ -75,7 +75,7 @@ def decision(analysis: Analysis) -> Decision | None:
     better = [part for part in differ if (part.saved or 0.0) > 0]
     best = [part for part in better if (part.estimate or 0.0) < (better[0].estimate or 0.0) + AS_GOOD]
     if best:
-        lead = f"{listed([_advice(part.rule) for part in best], 'or')}, rather than by its map"
+        lead = f"{_advice([part.rule for part in best])}, rather than by its map"
     elif differ:
         worse = listed([RULES[part.rule] for part in differ])
         lead = f"choose the model by its map: it loses less than {worse}, and no rule tried is shown to lose less"
@@ -97,8 +97,12 @@ def decision(analysis: Analysis) -> Decision | None:
     )
 
 
-def _advice(rule: str) -> str:
-    return "train on masked images" if rule == MASKED else f"choose the model by {RULES[rule]}"
+def _advice(rules: list[str]) -> str:
+    """As in "choose the model by A or B, or train on masked images"."""
+    named = listed([RULES[rule] for rule in rules if rule != MASKED], "or")
+    return ", or ".join(
+        [*([f"choose the model by {named}"] if named else []), *["train on masked images"] * (MASKED in rules)]
+    )
 
 
 def _exceptions(analysis: Analysis, best: list[Regret]) -> str:

@@ -24,14 +24,13 @@ def test_the_files_of_the_reading_order_exist():
 def test_its_costs_are_those_of_the_report():
     text = " ".join(README.split())
     costs = {one["rule"]: one for one in REPORT["regret"] if one["dataset"] is None}
-    by_map = costs["localisation_id"]
-    assert "costs {estimate:.3f} ({ci_low:.3f} to {ci_high:.3f}) of AUC under the shift".format_map(by_map) in text
-    for rule, words in {
-        "id_valid": "validation AUC costs {:.3f}, most of it at severity 1",
-        "outside_swapped": "another image's costs {:.3f}.",
-        "masked": "on masked images costs {:.3f},",
-    }.items():
-        assert words.format(costs[rule]["estimate"]) in text
+    assert f"of the {costs['id_valid']['estimate']:.3f} that validation AUC costs, most is lost at severity 1" in text
+    by_dataset = [
+        one["estimate"]
+        for one in sorted(REPORT["regret"], key=lambda one: one["dataset"] or "", reverse=True)
+        if (one["rule"], one["severity"]) == ("localisation_id", None) and one["dataset"] is not None
+    ]
+    assert "map costs {:.3f} on the crosses and {:.3f} on the photographs".format(*by_dataset) in text
     weak = [one for one in REPORT["regret"] if 0 < (one["severity"] or 0) < 1]
     below = [np.mean([one["estimate"] for one in weak if one["rule"] == r]) for r in ("id_valid", "localisation_id")]
     assert "(below 1: {:.3f}, the map {:.3f})".format(*below) in text

@@ -61,32 +61,50 @@ def cases(*names: str) -> list[tuple[str, str]]:
 # Among trials: seeds, and models of equal validation AUC
 
 
+def without_images(trials: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The trials, from whose values the mean of their images in the stratum's other configurations is subtracted."""
+    trials = trials.reset_index(drop=True)
+    freed = trials[names].astype(float).copy()
+    for _, own in trials.groupby(["dataset", "severity"]):
+        middle = own[names] - own.groupby("configuration")[names].transform("mean")
+        for _, same in own.groupby("data_seed"):
+            for configuration, mine in same.groupby("configuration"):
+                others = same.index[same["configuration"] != configuration]
+                freed.loc[mine.index] -= middle.loc[others].mean()
+    return trials.assign(**{f"{name} freed": freed[name] for name in names})
+
+
 def of_trials(trials: pd.DataFrame, group: list[str], control: str | None) -> pd.DataFrame:
     """A row per group of trials: Fisher's z of its rank correlation, its weight, and the sums of its slope of y on x.
 
-    Given a control, both ranks and both values are replaced by their residuals from least squares on the control's.
+    Given a control, both ranks and both values are replaced by their residuals from least squares on a cubic of the
+    control's ranks, or a straight line below 20 trials.
     """
-    lost = 3 if control is None else 4
+    names = ["x", "y", *([control] if control else [])]
     rows = []
-    for _, own in trials.dropna(subset=["x", "y", *([control] if control else [])]).groupby(group):
+    freed = without_images(trials.dropna(subset=names), names).dropna(subset=[f"{name} freed" for name in names])
+    for _, own in freed.groupby(group):
+        degree = 0 if control is None else 3 if len(own) >= 20 else 1
+        lost = 3 + degree
         if len(own) <= lost or own["y"].std() < 0.01 or own["x"].nunique() == 1:
             continue
-        x, y = own["x"].to_numpy(), own["y"].to_numpy()
-        if control is None:
-            rho, x, y = stats.spearmanr(x, y).statistic, x - x.mean(), y - y.mean()
-        else:
-            ranks = [residual(stats.rankdata(values), stats.rankdata(own[control])) for values in (x, y)]
-            if min(rank @ rank for rank in ranks) < 1e-9:
-                continue
-            rho, x, y = stats.pearsonr(*ranks).statistic, residual(x, own[control]), residual(y, own[control])
+        x, y = own["x freed"].to_numpy(), own["y freed"].to_numpy()
+        ranks = [stats.rankdata(values.round(12)) for values in (x, y)]
+        by = None if control is None else stats.rankdata(own[f"{control} freed"].round(12))
+        ranks, (x, y) = ([residual(values, by, degree) for values in pair] for pair in (ranks, (x, y)))
+        if min(rank @ rank for rank in ranks) < 1e-9:
+            continue
+        rho = stats.pearsonr(*ranks).statistic
         z = np.arctanh(np.clip(rho, -0.999, 0.999))
         row = {"z": z, "weight": len(own) - lost, "xy": x @ y, "xx": x @ x, "n": len(own)}
         rows.append({**own.iloc[0][CELL], **row})
     return pd.DataFrame(rows, columns=[*CELL, "z", "weight", "xy", "xx", "n"])
 
 
-def residual(values: np.ndarray, control: np.ndarray) -> np.ndarray:
-    design = np.column_stack([np.ones(len(control)), control])
+def residual(values: np.ndarray, control: np.ndarray | None, degree: int) -> np.ndarray:
+    if control is None:
+        return values - values.mean()
+    design = np.vander((control - control.mean()) / len(control), degree + 1)
     return values - design @ np.linalg.lstsq(design, values)[0]
 
 
@@ -240,10 +258,25 @@ def test_costs_of_choices(study):
     stratum = ["dataset", "severity"]
     choices = {place: costs(own) for place, own in trials.groupby([*stratum, "data_seed"]) if len(own) > 1}
     by_stratum = pd.DataFrame(choices).T.groupby(level=[0, 1]).mean()
-    overall = by_stratum[by_stratum.index.get_level_values(1) > 0].mean()
-    recomputed = {(rule, None, None): cost for rule, cost in overall.items()}
+    shifted = by_stratum[by_stratum.index.get_level_values(1) > 0]
+    recomputed = {(rule, None, None): cost for rule, cost in shifted.mean().items()}
+    by_dataset = shifted.groupby(level=0).mean()
+    if len(by_dataset) > 1:
+        recomputed |= {(rule, d, None): cost for d, row in by_dataset.iterrows() for rule, cost in row.items()}
     recomputed |= {(rule, *place): cost for place, row in by_stratum.iterrows() for rule, cost in row.items()}
     reported = {(one["rule"], one["dataset"], one["severity"]): one["estimate"] for one in report(study)["regret"]}
     assert {key: cost for key, cost in reported.items() if cost is not None} == pytest.approx(
         {key: cost for key, cost in recomputed.items() if np.isfinite(cost)}, **EXACT
     )
+    # The difference from the map, by data seed: a t test where strata are paired over the data seeds of one dataset.
+    by_seed = pd.DataFrame(choices).T.astype(float)
+    saved = by_seed.rsub(by_seed["localisation_id"], axis=0)
+    saved = saved[saved.index.get_level_values(1) > 0]
+    if saved.index.get_level_values(0).nunique() == 1:
+        means = saved.groupby(level=2).mean()
+        for one in report(study)["regret"]:
+            if one["dataset"] is None and one["saved"] is not None:
+                test = stats.ttest_1samp(means[one["rule"]], 0.0)
+                bounds = test.confidence_interval()
+                found = one["saved"], one["saved_low"], one["saved_high"], one["saved_p"]
+                assert found == pytest.approx((means[one["rule"]].mean(), bounds.low, bounds.high, test.pvalue), 1e-6)

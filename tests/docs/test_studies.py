@@ -5,9 +5,9 @@ import pandas as pd
 from docs import studies
 from docs.studies import OUTCOME, SCORE
 
-BOUNDS = {"prediction_low": -0.2, "prediction_high": 0.004, "prediction_dataset_low": None}
+BOUNDS = {"prediction_low": -0.2, "prediction_high": 0.004}
 COMPARISON = {"comparison": "seed", "answer": "no", "estimate": -0.001, "ci_low": -0.12, "ci_high": 0.0}
-MISSING = {"prediction_dataset_high": None, "auc_per_tenth": None}
+MISSING = {"new_method_positive": None, "auc_per_tenth": None, "generality": "same sign", "differ_among": None}
 
 
 def cells(table: str) -> list[list[str]]:
@@ -17,7 +17,9 @@ def cells(table: str) -> list[list[str]]:
 
 def test_zero_has_no_sign_and_missing_values_are_empty():
     (row,) = cells(studies.answer({"comparisons": [COMPARISON | BOUNDS | MISSING]}))
-    assert row == ["seeds alone", "**no**", "0.00 (−0.12 to 0.00)", "−0.20 to 0.00", "", ""]
+    assert row == ["seeds alone", "**no**", "same sign", "0.00 (−0.12 to 0.00)", "−0.20 to 0.00", "", ""]
+    differ = COMPARISON | BOUNDS | MISSING | {"generality": "signs differ", "differ_among": "methods"}
+    assert cells(studies.answer({"comparisons": [differ]}))[0][2] == "signs differ (among methods)"
     no_interval = COMPARISON | {"ci_low": None, "ci_high": None}
     assert cells(studies.pairs({"comparisons": [no_interval]}))[0][-1] == "0.00"
 
@@ -70,10 +72,13 @@ def test_chosen_strengths_are_listed_with_their_costs():
 
 def test_costs_are_listed_overall_and_for_each_stratum_with_a_shift():
     cost = {"rule": "id_valid", "dataset": None, "severity": None, "estimate": 0.25, "ci_low": 0.2, "ci_high": 0.3}
+    cost |= {"saved": 0.1, "saved_low": -0.05, "saved_high": 0.25}
     in_strata = [cost | {"dataset": "synthetic", "severity": s, "estimate": s / 2} for s in (0.0, 0.5, 1.0)]
     written = studies.choices({"regret": [cost, *in_strata, cost | {"rule": "masked", "estimate": None}]})
     assert written.splitlines()[0].endswith("| crosses, s = 0.5 | crosses, s = 1 |")
-    assert [row[1:] for row in cells(written)] == [["0.250 (0.200 to 0.300)", "0.250", "0.500"]]
+    assert [row[1:] for row in cells(written)] == [
+        ["0.250 (0.200 to 0.300)", "0.100 (−0.050 to 0.250)", "0.250", "0.500"]
+    ]
 
 
 def test_trials_at_the_largest_severity_count_in_the_band_of_their_map():
