@@ -26,7 +26,13 @@ def test_it_ends_well_and_says_the_answer(tiny_sweep):
     ran = tiny_sweep.ran
     assert ran.code == 0, ran
     verdict = json.loads((tiny_sweep.folder / "sweeps/tiny/report/report.json").read_text())["verdict"]
-    for piece in ("7/7 trials done", "report/report.html", "make ui", "mean ± sd over", "Not decided here: "):
+    for piece in (
+        "7/7 trials done",
+        "report/report.html",
+        "make ui",
+        "mean ± sd over",
+        "The plan has more trials: repeat the command without --max-trials",
+    ):
         assert piece in ran.out
     assert verdict["sentence"] in ran.out
 
