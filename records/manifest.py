@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Annotated, Any
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -57,6 +58,29 @@ class DeclaredSearch:
     """The lowest and highest value of each tuned setting."""
 
 
+@dataclass(frozen=True)
+class Looks:
+    """The looks of a sweep that runs until it is answered, each at a number of data seeds."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    planned: tuple[int, ...]
+    """Data seeds at each look; the last look has all of them."""
+    taken: int = 0
+    """Number of looks that were taken."""
+    end: Literal["answered", "futile", "complete"] | None = None
+    """Why the sweep ended at the latest of them."""
+
+    def __post_init__(self) -> None:
+        ascending = all(a < b for a, b in pairwise((0, *self.planned)))
+        if not self.planned or not ascending or not 0 <= self.taken <= len(self.planned):
+            raise ValueError("bad looks: give ascending numbers of data seeds, and of these looks the number taken")
+
+    def __str__(self) -> str:
+        seeds = f"{self.planned[self.taken - 1]} of {self.planned[-1]} data seeds"
+        return f"look {self.taken} of {len(self.planned)}, with {seeds}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The content of sweep.json. What it does not say is None or empty; it then declares all comparisons."""
@@ -72,6 +96,7 @@ class Manifest:
     fixed: Fixed = field(default_factory=dict)
     """What the latest command on each dataset did not vary; the analysis leaves out trials with other values."""
     search: DeclaredSearch | None = None
+    looks: Looks | None = None
     deleted: str | None = None
     """The time at which a deletion of the sweep began."""
     others: Mapping[str, Any] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from analysis.answer.cells import Data
 from analysis.answer.combine import Comparison, combine, values_of
 from analysis.answer.correlations import Progress, correlate, reference
 from analysis.answer.entry import Correlation, Score, is_headline
+from analysis.answer.looks import level_at, look_note, shares_of
 from analysis.answer.verdict import SMALLEST_EFFECT, Verdict, answered, verdict
 from analysis.errors import AnalysisError
 from analysis.numbers import column_name, count
@@ -121,6 +123,7 @@ def answer(
     within = next(filter(is_headline, of_primary), None)
     comparisons = comparisons_of(trials, primary, resamples, smallest_effect=smallest_effect, seed=seed)
     notes += _interval_notes(trials, within)
+    notes += filter(None, [look_note(trials)])
     if trials.controls is not None:
         notes.append(
             f"{count(len(trials.controls), 'mask control')} (wrong masks, masks on fewer images, or masks at test "
@@ -147,8 +150,13 @@ def comparisons_of(
 ) -> tuple[Comparison, ...]:
     """The declared comparisons of the primary, each with its word and sentence. `seed` is that of random halves."""
     data = Data(trials.table, primary.column, primary.outcome, resamples, seed)
-    values, known = values_of(data, trials.comparisons), trials.data_seeds_known
-    results = combine(data, values, smallest_effect=smallest_effect, data_seeds_known=known)
+    results = combine(
+        data,
+        values_of(data, trials.comparisons),
+        smallest_effect=smallest_effect,
+        data_seeds_known=trials.data_seeds_known,
+        level_of=partial(level_at, shares_of(trials)),
+    )
     return tuple(answered(result, primary, smallest_effect) for result in results)
 
 

@@ -17,7 +17,7 @@ from analysis.numbers import name as display_name
 from analysis.stats.heterogeneity import MINIMUM as FEWEST_TO_PREDICT
 from analysis.stats.heterogeneity import of_both_signs, one_more
 from analysis.stats.multiplicity import holm_levels
-from analysis.stats.rank_correlation import CLIP, FISHER_C
+from analysis.stats.rank_correlation import ALPHA, CLIP, FISHER_C
 from analysis.stats.replicated import MINIMUM_CLUSTERS, UNDEFINED_WITHOUT_ONE, Interval
 from analysis.trials.design import Cell
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
@@ -134,25 +134,34 @@ def values_of(data: Data, declared: Sequence[str] = columns.COMPARISONS) -> dict
 
 
 def combine(
-    data: Data, values: Mapping[str, CellValues], *, smallest_effect: float, data_seeds_known: bool = True
+    data: Data,
+    values: Mapping[str, CellValues],
+    *,
+    smallest_effect: float,
+    data_seeds_known: bool = True,
+    level_of: Callable[[float], float] = float,
 ) -> tuple[Comparison, ...]:
     """The comparisons of a score with the outcome, their intervals holding jointly.
 
-    `values` are those of `values_of` for the same data; `smallest_effect` is in (0, 1).
+    `values` are those of `values_of` for the same data; `smallest_effect` is in (0, 1). `level_of` gives the level at
+    which this look at growing data tests what all looks together test at a level.
     """
     reason = data.unfit() or _shortage(data, data_seeds_known)
     results = [_comparison(data, name, of_cells, reason, smallest_effect) for name, of_cells in values.items()]
-    levels = iter(holm_levels([_p_of_word(interval, smallest_effect) for _, interval in results if interval]))
-    joint = (interval.bounds(1 - next(levels)) if interval else (None, None) for _, interval in results)
+    p_values = [_p_of_word(interval, smallest_effect) for _, interval in results if interval]
+    levels = iter(holm_levels(p_values, level_of=level_of))
+    bounds = (
+        (*interval.bounds(1 - level_of(ALPHA)), *interval.bounds(1 - next(levels))) if interval else (None,) * 4
+        for _, interval in results
+    )
     tests = [signs.p_value for comparison, _ in results for signs in comparison.signs]
-    of_signs = iter(zip(tests, holm_levels(tests, DIFFER), strict=True))
+    of_signs = iter(zip(tests, holm_levels(tests, DIFFER, level_of), strict=True))
     return tuple(
         replace(
             _general(comparison, [p <= level for _, (p, level) in zip(comparison.signs, of_signs, strict=False)]),
-            joint_low=low,
-            joint_high=high,
+            **dict(zip(("ci_low", "ci_high", "joint_low", "joint_high"), of_comparison, strict=True)),
         )
-        for (comparison, _), (low, high) in zip(results, joint, strict=True)
+        for (comparison, _), of_comparison in zip(results, bounds, strict=True)
     )
 
 

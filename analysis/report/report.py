@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from analysis import sections
 from analysis.answer.answer import Analysis
+from analysis.answer.looks import look_of
 from analysis.numbers import listed
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.sections.correlations import degenerate
@@ -162,6 +163,8 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "correlations": [asdict(c) for c in analysis.correlations],
         "degenerate": degenerate(analysis),
     }
+    if (look := look_of(trials)) is not None:
+        content["look"] = look
     for section in sections.SECTIONS:
         content |= section.json(analysis)
     return content | {

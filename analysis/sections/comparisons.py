@@ -6,6 +6,7 @@ from operator import itemgetter
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import MINIMUM_UNITS, SMALLEST_SPREAD
 from analysis.answer.combine import DIFFER, MINIMUM_CELLS, MINIMUM_DATASETS, MINIMUM_METHODS, Comparison, Level
+from analysis.answer.looks import look_note
 from analysis.answer.settings import MINIMUM_RELIABILITY
 from analysis.answer.verdict import LABELS, QUESTIONS, generality
 from analysis.numbers import (
@@ -213,6 +214,7 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
             "The prediction interval for a new method is Student’s interval for one more of the methods’ values, with "
             "the variance that all their errors share."
         ),
+        **_of_looks(analysis),
         "The words": (
             f"Yes: the whole interval is above {effect}, the smallest correlation of interest. No: the whole interval "
             f"is between −{effect} and {effect} (Schuirmann 1987). Reverse: the whole interval is below −{effect}. "
@@ -234,6 +236,12 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
             f"{MINIMUM_RELIABILITY:g}). Cells, settings and methods that lack it are left out and counted."
         ),
     }
+
+
+def _of_looks(analysis: Analysis) -> dict[str, str]:
+    """How the intervals allow for earlier looks; empty for a sweep without looks."""
+    note = look_note(analysis.trials)
+    return {} if note is None else {"Looks at a growing sweep": note}
 
 
 def _reported(analysis: Analysis, result: Comparisons) -> str:
@@ -260,7 +268,7 @@ def _reported(analysis: Analysis, result: Comparisons) -> str:
         f"({numbers}), with 95 % intervals from a jackknife over data seeds and averages over seeds cross-fitted "
         "(Spearman 1904). The words follow from each interval, at its level in Holm’s (1979) procedure, and the "
         f"smallest effect of interest, ρ = {analysis.verdict.smallest_effect:g} (Schuirmann 1987)"
-        f"{signs}."
+        f"{signs}.{' '.join(['', *_of_looks(analysis).values()])}"
     )
 
 

@@ -201,6 +201,7 @@ def trials_from_table(
         primary=None if primary is None else primary_higher_is_better(primary),
         comparisons=declared.comparisons,
         commands=declared.commands,
+        looks=declared.looks,
         data_seeds_known="data_seed" in table,
         free_primary=free_primary,
         all_selections=_tidy(rows.frame[rows.kept | unanalysed]) if unanalysed.any() else None,

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.numbers import count, listed
 from records import Primary as Primary
 from records import SweepRecords, columns
+from records.manifest import Looks
 
 OUTCOME = columns.performance("test_ood", "auc")
 UNKNOWN_DATA_SEEDS = "the table has no column 'data_seed', so it is not known which trials share their images"
@@ -61,6 +62,8 @@ class Trials:
     primary: Primary | None = None
     comparisons: tuple[str, ...] = columns.COMPARISONS
     commands: tuple[str, ...] = ()
+    looks: Looks | None = None
+    """The looks of a sweep that runs until it is answered."""
     data_seeds_known: bool = True
     """Whether there is a column data_seed, which shows which trials share their images."""
     free_primary: bool = False
