@@ -135,6 +135,11 @@ def sweep(
         "none|best|all",
     ),
     from_sweep: str | None = option(None, "Use the best settings found by this sweep's search.", "SWEEP", "--from"),
+    until: Literal["answered"] | None = option(
+        None,
+        "Run data seed by data seed, and end once every declared comparison is decided or cannot be.",
+        "answered",
+    ),
     assignments: list[str] = option(  # noqa: B008, typer copies it
         [], "Override a setting of all trials, e.g. --set epochs=20.", "KEY=VALUE", "--set"
     ),

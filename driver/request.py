@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from driver import UserError, user_errors
 from driver.plan.space_file import check_space
@@ -36,6 +36,7 @@ class Request:
     """None without the option: trials use no GPU, and a cluster whose GPUs would stay idle is an error."""
     keep_weights: KeepWeights
     from_sweep: str | None
+    until: Literal["answered"] | None
     assignments: Sequence[str]
     dry_run: bool
     status: bool
@@ -81,6 +82,7 @@ class Request:
             "--name": None if sweep == Path(self.space).stem else sweep,
             "--max-trials": self.max_trials if cut else None,
             "--from": self.from_sweep,
+            "--until": self.until,
         }
         words = [f"{option} {shlex.quote(scrub(str(value)))}" for option, value in options.items() if value is not None]
         words += [f"--set {shlex.quote(scrub(assignment))}" for assignment in self.assignments]

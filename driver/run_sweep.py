@@ -11,6 +11,7 @@ from rich.console import Console
 
 from analysis.numbers import count, listed
 from driver import StoppedError, user_errors
+from driver.plan.blocks import expected_note, looks_note, until_answered
 from driver.plan.make_plan import check_data, make_plan
 from driver.plan.notes import declared_note, others_note, seeds_note
 from driver.plan.plan import Plan, declare, declared_plan, declared_space, open_records
@@ -20,6 +21,7 @@ from driver.ray.run import remove_scratch, run_trials
 from driver.ray.start import watched
 from driver.request import Request
 from driver.terminal import say
+from driver.until_answered import run_blocks
 from driver.upkeep.delete import check_not_deleted, no_sweep
 from driver.upkeep.finish import Outcome, finish, report_is_outdated
 from driver.upkeep.lease import RENEW_EVERY, SECONDS, Lease
@@ -64,7 +66,8 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
         slots = local_slots(request.concurrency, request.resources)
         show_plan(console, records.location, plan, plan.pending(existing), slots)
         without_weights = weights_note(request.keep_weights, records, plan, existing)
-        _note(console, seeds_note(plan), others_note(plan, existing), without_weights, unreadable_note(loaded.rejected))
+        _note(console, seeds_note(plan), looks_note(plan), expected_note(plan))
+        _note(console, others_note(plan, existing), without_weights, unreadable_note(loaded.rejected))
         return None
     with console.status("Opening MLflow"):
         check_tracking(request.tracking, records.name, records.storage)
@@ -127,10 +130,10 @@ def _plan(request: Request, records: SweepRecords, console: Console) -> Plan:
     # Files are hashed and decoded when they are first used.
     with console.status("Reading the data"):
         plan = make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
-    if manifest is None:
-        return plan
-    _note(console, declared_note(plan, manifest))
-    return replace(plan, space=declared_space(plan.space, manifest))
+    if manifest is not None:
+        _note(console, declared_note(plan, manifest))
+        plan = replace(plan, space=declared_space(plan.space, manifest))
+    return plan if request.until is None else until_answered(plan, manifest)
 
 
 def _run_and_finish(
@@ -146,10 +149,12 @@ def _run_and_finish(
 ) -> Outcome:
     console = progress.console
     pending = [] if request.sync else plan.pending(loaded.records)
+    # All trials may be done and the last look not taken, if a command was killed in between.
+    is_open = plan.looks is not None and plan.looks.end is None
     say(console, f"Sweep {records.name}: {count(plan.planned, 'trial')}, {len(pending):,} to run")
     without_weights = weights_note(request.keep_weights, records, plan, loaded.records)
     seeds = seeds_note(plan) if plan.replicate and plan.planned % plan.replicate else None
-    _note(console, seeds, others_note(plan, loaded.records), without_weights)
+    _note(console, seeds, looks_note(plan), others_note(plan, loaded.records), without_weights)
     others, command = len(plan.others(loaded.records)), request.command(records.name, plan.cut)
     try:
         with console.status("Starting Ray"):
@@ -179,7 +184,7 @@ def _run_and_finish(
 
     with mirror or nullcontext():
         # Run: each trial writes its record, and the mirror follows.
-        if pending:
+        if pending or is_open:
             if plan.searcher is None:
                 say(console, "A report on the trials so far, at any time: ", place=request.report_command(records.name))
             recorder = Recorder(
@@ -191,20 +196,24 @@ def _run_and_finish(
                 # A search reads the records of the trials that have ended.
                 in_background=plan.searcher is None,
             )
+            run = partial(
+                run_trials,
+                recorder=recorder,
+                slots=slots,
+                resources=request.resources,
+                progress=progress,
+                log=log,
+                stop=stop,
+                followers=followers,
+            )
             queue = plan.queue(records, loaded.records, slots)
             del loaded  # Outdated from here on, and large in a large sweep.
             # Until a trial runs there is nothing to wait for.
             with progress, stop.gently(lambda: progress.running > 0):
-                run_trials(
-                    queue,
-                    recorder=recorder,
-                    slots=slots,
-                    resources=request.resources,
-                    progress=progress,
-                    log=log,
-                    stop=stop,
-                    followers=followers,
-                )
+                if is_open:
+                    plan = run_blocks(plan, records, run, progress, log, stop)
+                else:
+                    run(queue)
             # The end needs no Ray, so it cannot lose it.
             local_ray.close()
             stop.check()
@@ -219,7 +228,7 @@ def _run_and_finish(
             if request.keep_weights == "best" or request.sync:
                 # The best trials are known only now.
                 mirror.add_weights()
-    changed |= bool(pending) or request.sync or behind or report_is_outdated(records)
+    changed |= bool(pending) or is_open or request.sync or behind or report_is_outdated(records)
     if changed:
         # If this is interrupted, the next run finds no report and writes it.
         records.storage.delete(f"{records.name}/report/report.html")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from driver import user_errors
 from driver.plan.study import Cell, best_in_words, best_trials, cell_of
 from records import Manifest, Primary, StorageError, SweepRecords, columns, open_storage
+from records.manifest import Looks
 from records.store import KeepWeights, Record
 from search_spaces import SPACES, Settings, Space
 from trainables import TrialConfig
@@ -65,6 +66,8 @@ class Plan:
     """The number of trials of each seed, before the plan is cut short; None if it differs between seeds."""
     cut: bool = False
     """Whether --max-trials leaves out trials of the space."""
+    looks: Looks | None = None
+    """The looks of a sweep that runs until it is answered; None runs the whole plan."""
     searcher: ClassVar[str | None] = None
     """The algorithm that chooses trials by earlier results, if any."""
 
@@ -76,6 +79,16 @@ class Plan:
     @property
     def datasets(self) -> set[str]:
         return {config.dataset for config in self.trials.values()}
+
+    @property
+    def data_seeds(self) -> list[int]:
+        """In the order in which they begin."""
+        return list(dict.fromkeys(config.data_seed for config in self.trials.values()))
+
+    def on_first(self, n: int) -> "Plan":
+        """The trials of the first n data seeds."""
+        chosen = set(self.data_seeds[:n])
+        return replace(self, trials={key: config for key, config in self.trials.items() if config.data_seed in chosen})
 
     def owns(self, record: Record) -> bool:
         """Whether a record of the sweep belongs to one of these trials."""
@@ -107,7 +120,9 @@ class Plan:
 
     def declared_in(self, manifest: Manifest) -> Manifest:
         """The sweep's manifest with the entries that depend on the kind of plan."""
-        return replace(manifest, fixed={**manifest.fixed, **self.fixed()})
+        # A command without looks goes on after the end, and the looks so far still count.
+        looks = self.looks or (manifest.looks and replace(manifest.looks, end=None))
+        return replace(manifest, fixed={**manifest.fixed, **self.fixed()}, looks=looks)
 
 
 @dataclass(frozen=True, kw_only=True)

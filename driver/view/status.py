@@ -105,6 +105,8 @@ def _how_to_continue(manifest: Manifest, done: int, failed: int, planned: int, s
     command = f": {manifest.commands[-1]}{storage_option}" if whole else ""
     if not done:
         return f"Planned, and not running; no trial has finished yet. Repeat the command to start{command}"
+    if manifest.looks is not None and manifest.looks.end is not None and done >= planned and not failed:
+        return f"Finished at {manifest.looks}"
     if done < planned:
         return f"Not running. Repeat the command to resume{command}"
     if failed:
