@@ -1,7 +1,7 @@
 """Sweeps that run until they are answered (`sweep.py --until answered`): wrong words at any look, and trials saved.
 
-    python -m benchmarks.stopping --replay                 # the stored sweeps of docs/results, in the order of their seeds
-    python -m benchmarks.stopping --sweeps 100             # simulated sweeps of benchmarks/calibration, whose truth is known
+    python -m benchmarks.stopping --replay       # the stored sweeps, in the order of their data seeds
+    python -m benchmarks.stopping --sweeps 100   # simulated sweeps of benchmarks/calibration, whose truth is known
 
 Every look is taken, so that the share of sweeps with a wrong word also holds if nobody stops. The trials used are those
 up to the look at which the sweep would have ended.

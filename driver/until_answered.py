@@ -53,7 +53,8 @@ def run_blocks(
         plan = replace(whole if looks.end is None else block, looks=looks)
         planned = plan.planned + len(plan.others(loaded.records))
         records.write_manifest(replace(records.manifest() or Manifest(), looks=looks, planned_trials=planned))
-        log.event("look", look=looks.taken, end=looks.end, answers={c.comparison: c.answer for c in decision.comparisons})
+        answers = {result.comparison: result.answer for result in decision.comparisons}
+        log.event("look", look=looks.taken, end=looks.end, answers=answers)
         say(progress.console, _sentence(looks, decision))
         progress.total = plan.planned
     if saved := whole.planned - plan.planned:

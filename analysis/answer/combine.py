@@ -150,8 +150,9 @@ def combine(
     results = [_comparison(data, name, of_cells, reason, smallest_effect) for name, of_cells in values.items()]
     p_values = [_p_of_word(interval, smallest_effect) for _, interval in results if interval]
     levels = iter(holm_levels(p_values, level_of=level_of))
+    no_bounds: tuple[None, None] = (None, None)
     bounds = (
-        (*interval.bounds(1 - level_of(ALPHA)), *interval.bounds(1 - next(levels))) if interval else (None,) * 4
+        (interval.bounds(1 - level_of(ALPHA)), interval.bounds(1 - next(levels))) if interval else (no_bounds,) * 2
         for _, interval in results
     )
     tests = [signs.p_value for comparison, _ in results for signs in comparison.signs]
@@ -159,9 +160,12 @@ def combine(
     return tuple(
         replace(
             _general(comparison, [p <= level for _, (p, level) in zip(comparison.signs, of_signs, strict=False)]),
-            **dict(zip(("ci_low", "ci_high", "joint_low", "joint_high"), of_comparison, strict=True)),
+            ci_low=low,
+            ci_high=high,
+            joint_low=joint_low,
+            joint_high=joint_high,
         )
-        for (comparison, _), of_comparison in zip(results, bounds, strict=True)
+        for (comparison, _), ((low, high), (joint_low, joint_high)) in zip(results, bounds, strict=True)
     )
 
 

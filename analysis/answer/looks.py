@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from analysis.numbers import count, percent
+from analysis.numbers import percent
 from analysis.stats.alpha_spending import nominal_level, spent
 from analysis.stats.replicated import MINIMUM_CLUSTERS
 from analysis.trials.trials import Trials
@@ -68,7 +68,7 @@ def look_note(trials: Trials) -> str | None:
         None: "The sweep has not ended.",
     }
     return (
-        f"This is look {look['look']}, with {look['data_seeds'][-1]} of {count(trials.looks.planned[-1], 'data seed')}. "
+        f"This is look {look['look']}, with {look['data_seeds'][-1]} of {trials.looks.planned[-1]} data seeds. "
         f"{ends[trials.looks.end]} The intervals of the comparisons, their words and the tests of signs hold over all "
         f"looks together: a 95 % interval is taken at {100 * (1 - look['level']):.3g} % (Lan & DeMets 1983, "
         "O’Brien-Fleming type). The other intervals hold for a single look."

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -73,7 +73,8 @@ def conditional_power(
     if result.estimate is None or result.standard_error is None or result.df is None:
         return None
     variance = result.standard_error**2 - fixed
-    law = stats.norm(float(fisher_z(np.asarray(result.estimate))), math.sqrt(max(share * (1 - share) * variance, 1e-12)))
+    spread = math.sqrt(max(share * (1 - share) * variance, 1e-12))
+    law = stats.norm(float(fisher_z(np.asarray(result.estimate))), spread)
     df = result.df if fixed else result.df / share
     reach = float(stats.t.isf(level / 2, df)) * math.sqrt(share * variance + fixed)
     return _decided(law, reach, smallest_effect)

@@ -61,7 +61,7 @@ def looks_note(plan: Plan) -> str | None:
     if looks.end is not None:
         return f"This sweep ended at {looks}. Without {OPTION} the command runs the rest of its plan."
     at = listed([f"{n:,}" for n in looks.planned])
-    return f"It is analysed with {at} data seeds, and ends once each declared comparison is decided or has no prospect of it."
+    return f"It is analysed with {at} data seeds, and ends when its comparisons are decided or hardly can be."
 
 
 def expected_note(plan: Plan) -> str | None:
