@@ -14,8 +14,8 @@ RESULTS = ROOT / "docs" / "results"
 
 
 def test_the_summary_counts_ends_and_wrong_words():
-    ended = {"used": 0.5, "end": "answered", "wrong_then": False, "wrong_ever": True}
-    whole = {"used": 1.0, "end": "complete", "wrong_then": False, "wrong_ever": False}
+    ended = {"used": 0.5, "end": "answered", "wrong_then": False, "wrong_ever": True, "missed": False}
+    whole = {"used": 1.0, "end": "complete", "wrong_then": False, "wrong_ever": False, "missed": False}
     row = summary("two", [ended, whole])
     assert (row["trials used"], row["answered"], row["complete"]) == (75, 50, 50)
     assert (row["wrong at the end"], row["at any look"], row["sweeps"]) == (0, 50, 2)
