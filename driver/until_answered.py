@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from analysis.answer.looks import ENDS
 from analysis.answer.stopping import Decision, decide
 from analysis.answer.verdict import LABELS
 from analysis.errors import AnalysisError
@@ -17,12 +18,6 @@ from driver.view.progress import Progress
 from records import Manifest, SweepRecords
 from records.manifest import Looks
 from records.store import as_table
-
-ENDS = {
-    "answered": "every declared comparison is decided",
-    "futile": "the rest of the plan would hardly decide what is undecided",
-    "complete": "the plan is done",
-}
 
 
 def run_blocks(

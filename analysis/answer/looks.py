@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from analysis.numbers import percent
 from analysis.stats.alpha_spending import nominal_level, spent
 from analysis.stats.replicated import MINIMUM_CLUSTERS
 from analysis.trials.trials import Trials
@@ -11,6 +10,12 @@ BLOCK = 2
 """Data seeds between two looks."""
 HOPELESS = 0.1
 """Conditional power below which a comparison counts as one that the plan cannot decide."""
+ENDS = {
+    "answered": "every declared comparison is decided",
+    "futile": "the rest of the plan would hardly decide what is undecided",
+    "complete": "the plan is done",
+}
+"""Why a sweep ends, in words."""
 Shares = tuple[float, ...]
 
 
@@ -43,33 +48,19 @@ def look_of(trials: Trials) -> dict[str, Any] | None:
     """The look in numbers, for report.json; None for a sweep without looks."""
     if trials.looks is None:
         return None
-    shares = shares_of(trials)
-    return {
-        "look": len(shares),
-        "data_seeds": list(_data_seeds(trials)),
-        "planned_data_seeds": list(trials.looks.planned),
-        "alpha_spent": spent(shares[-1]),
-        "level": nominal_level(shares),
-        "end": trials.looks.end,
-    }
+    shares, looks = shares_of(trials), trials.looks
+    numbers = {"look": len(shares), "data_seeds": _data_seeds(trials), "planned_data_seeds": looks.planned}
+    return {**numbers, "alpha_spent": spent(shares[-1]), "level": nominal_level(shares), "end": looks.end}
 
 
 def look_note(trials: Trials) -> str | None:
     """Which look the report is, and how its intervals allow for that; None for a sweep without looks."""
-    if (look := look_of(trials)) is None or trials.looks is None:
+    if (look := look_of(trials)) is None:
         return None
-    ends = {
-        "answered": "The sweep ended there, as every declared comparison was decided.",
-        "futile": (
-            "The sweep ended there, as the rest of its plan would hardly decide the undecided comparisons (each has no "
-            f"answer here, or a conditional power below {percent(HOPELESS)})."
-        ),
-        "complete": "This is the whole plan.",
-        None: "The sweep has not ended.",
-    }
+    end = "has not ended" if look["end"] is None else f"ended there: {ENDS[look['end']]}"
     return (
-        f"This is look {look['look']}, with {look['data_seeds'][-1]} of {trials.looks.planned[-1]} data seeds. "
-        f"{ends[trials.looks.end]} The intervals of the comparisons, their words and the tests of signs hold over all "
-        f"looks together: a 95 % interval is taken at {100 * (1 - look['level']):.3g} % (Lan & DeMets 1983, "
-        "O’Brien-Fleming type). The other intervals hold for a single look."
+        f"This is look {look['look']}, with {look['data_seeds'][-1]} of {look['planned_data_seeds'][-1]} data seeds. "
+        f"The sweep {end}. The intervals of the comparisons, their words and the tests of signs hold over all looks "
+        f"together: a 95 % interval is taken at {100 * (1 - look['level']):.3g} % (Lan & DeMets 1983, O’Brien-Fleming "
+        "type). The other intervals hold for a single look."
     )

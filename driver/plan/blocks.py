@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from analysis.answer.looks import planned_looks
 from analysis.answer.stopping import expected_data_seeds
-from analysis.numbers import count, listed
+from analysis.numbers import listed
 from analysis.stats.replicated import MINIMUM_CLUSTERS
 from driver import UserError
 from driver.plan.plan import Plan
@@ -74,6 +74,6 @@ def expected_note(plan: Plan) -> str | None:
     expected = (each * expected_data_seeds(looks.planned, rho, cells, len(plan.space.comparisons)) for rho in STATED)
     parts = listed([f"{n:,.0f} if ρ = {rho:g}" for n, rho in zip(expected, STATED, strict=True)])
     return (
-        f"Expected trials, of {plan.planned:,}: {parts}; for comparisons with this correlation within cells, counting "
-        f"trials as independent. At least {count(each * looks.planned[0], 'trial')}."
+        f"Expected trials, of {plan.planned:,} and at least {each * looks.planned[0]:,}: {parts}; for comparisons with "
+        "this correlation within cells, counting trials as independent."
     )
