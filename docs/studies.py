@@ -43,7 +43,7 @@ STORED = (
         "strength_choices",
         "sign_error",
     ),
-    *("granulated_kendall", "per_image", "below_chance"),
+    *("granulated_kendall", "per_image", "below_chance", "single_trainings"),
 )
 """The keys of report.json that pages and tests use, besides the `correlations` within cells."""
 PRIMARY = Primary()

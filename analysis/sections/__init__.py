@@ -22,6 +22,7 @@ SECTIONS: tuple[Section[Any], ...] = tuple(
     for name in (
         "selection_regret:SECTION",
         "comparisons:SECTION",
+        "single_trainings:SECTION",
         "predictors:SECTION",
         "comparisons:IN_WORDS",
         "scores:POOLING",
