@@ -1,7 +1,7 @@
 """Combines the values of a comparison's cells: the estimate, its interval, the spread over cells, Holm's levels."""
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.answer.cells import SMALLEST_SPREAD, CellValues, Data
 from analysis.answer.given_id import CONTROL, FALLBACK_CONTROL, control_of, given_id_values, matched_pairs
-from analysis.answer.methods import method_values, over_methods
+from analysis.answer.methods import method_values
 from analysis.answer.seeds import seed_values
 from analysis.answer.settings import setting_values
 from analysis.numbers import column_name, count
@@ -17,7 +17,7 @@ from analysis.numbers import name as display_name
 from analysis.stats.heterogeneity import MINIMUM as FEWEST_TO_PREDICT
 from analysis.stats.heterogeneity import of_both_signs, one_more
 from analysis.stats.multiplicity import holm_levels
-from analysis.stats.rank_correlation import ALPHA, CLIP, FISHER_C
+from analysis.stats.rank_correlation import ALPHA
 from analysis.stats.replicated import MINIMUM_CLUSTERS, UNDEFINED_WITHOUT_ONE, Interval
 from analysis.trials.design import Cell
 from analysis.trials.trials import UNKNOWN_DATA_SEEDS
@@ -74,7 +74,7 @@ class Comparison:
     comparison: str
     estimate: float | None = None
     ci_low: float | None = None
-    """95 % interval over data seeds; between methods, over data seeds and methods."""
+    """95 % interval for the draw of data seeds, of settings or methods, and of training seeds that recur."""
     ci_high: float | None = None
     joint_low: float | None = None
     """The interval at the level of Holm's procedure among all declared comparisons, from which the word follows."""
@@ -238,12 +238,6 @@ def _comparison(
     if reason:
         return replace(result, reason=reason), None
     interval = shifted.interval()
-    if interval is not None and not interval.standard_error:
-        # No data seed makes a difference: the interval of as many pairs as there are data seeds.
-        error = math.sqrt(FISHER_C["spearman"] / (rho.n_clusters - 3))
-        interval = replace(interval, standard_error=error, df=rho.n_clusters - 1)
-    if interval is not None and name == "method":
-        interval = over_methods(data, rho.whole, interval)
     if interval is None:
         return replace(result, reason=UNDEFINED_WITHOUT_ONE), None
     (low, high), error = interval.bounds(), interval.standard_error
@@ -287,7 +281,7 @@ def _levels(values: CellValues, place_of: Callable[[Cell], Place]) -> Iterator[L
     """The combined value of the cells of each place."""
     for place, cells in values.grouped(place_of).items():
         interval, rho = cells.interval(), cells.rho.whole
-        low, high = interval.bounds() if interval is not None and interval.standard_error else (None, None)
+        low, high = (None, None) if interval is None else interval.bounds()
         if np.isfinite(rho):
             yield Level(*place, rho, low, high, sum(v.n_trials for v in cells.values), len(cells.values))
 
@@ -340,26 +334,11 @@ def _signs(values: CellValues, among: str, place_of: Callable[[Cell], Place]) ->
     """The test that the groups of cells differ in sign, those with an interval; None for fewer than two."""
     tested = {}
     for place, group in values.grouped(place_of).items():
-        interval = group.interval()
-        if interval is not None and interval.standard_error:
-            tested[place] = _with_draw(group, interval)
+        if (interval := group.interval()) is not None:
+            tested[place] = interval
     if len(tested) < 2:
         return None
     levels = {(level.dataset, level.severity, level.method): level for level in _levels(values, place_of)}
     by_ratio = sorted(tested, key=lambda place: tested[place].at / tested[place].standard_error)
     least, greatest = levels[by_ratio[0]], levels[by_ratio[-1]]
     return Signs(among, len(tested), of_both_signs(list(tested.values())), least, greatest)
-
-
-def _with_draw(group: CellValues, interval: Interval) -> Interval:
-    """The interval on Fisher's scale with the variance by the draw of settings or methods, which differ anyway."""
-    moves: dict[Hashable, float] = {}
-    for value, share in zip(group.values, group.shares, strict=True):
-        for unit, sd in value.drawn.items():
-            moves[unit] = moves.get(unit, 0.0) + share * sd
-    variance = sum(move**2 for move in moves.values())
-    if not variance:
-        return interval
-    if not group.fisher:
-        variance /= (1 - min(abs(group.rho.whole), CLIP) ** 2) ** 2
-    return interval.widened(variance, max(sum(value.n_units - 1 for value in group.values), 1))

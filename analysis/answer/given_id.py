@@ -8,12 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.answer.cells import MINIMUM_UNITS, CellValue, CellValues, Data, collect, hardly_varies, too_few
+from analysis.answer.cells import MINIMUM_UNITS, CellValue, CellValues, Data, by_draw, collect, hardly_varies, too_few
 from analysis.answer.seeds import ranked, unranked, without_images
 from analysis.stats.rank_correlation import Floats
-from analysis.stats.replicated import of_units
-from analysis.stats.without_each import rank_correlation_without_each
-from analysis.trials.design import Cell, Codes, Rows
+from analysis.trials.design import Cell
 from records import columns
 
 CONTROL = columns.performance("valid_id", "auc")
@@ -22,8 +20,6 @@ FALLBACK_CONTROL = columns.performance("test_id", "auc")
 EQUAL = 0.01
 """Largest difference of validation AUC within a matched pair."""
 NEIGHBOURS = 5
-MOST_LEVELS = 100
-"""Most levels that are left out in turn; more are left out in groups."""
 
 
 def control_of(data: Data) -> str | None:
@@ -39,29 +35,38 @@ def given_id_values(data: Data) -> CellValues:
     name = control_of(data)
     if name is None:
         return collect((), fisher=True)
-    centred = without_images(data, name)
-    control = centred.table[name].to_numpy(dtype=np.float64)
-    return collect(((cell, _of_cell(data, centred, cell, control)) for cell in data.cells), fisher=True)
+
+    def values(data: Data) -> CellValues:
+        centred = without_images(data, name)
+        control = centred.table[name].to_numpy(dtype=np.float64)
+        return collect(((cell, _of_cell(data, centred, cell, control)) for cell in data.cells), fisher=True)
+
+    return replace(values(data), by_training_seed=tuple(map(values, data.by_training_seed)))
 
 
 def matched_pairs(data: Data) -> tuple[float, int]:
     """Of pairs of trials of a cell with nearly equal validation AUC, the share whose better map has the better outcome.
 
     Each trial is compared with the `NEIGHBOURS` that follow it in validation AUC, if they are within `EQUAL`; ties of
-    map or outcome count half. Returns the share, NaN without pairs, and the number of pairs.
+    map or outcome count half. What images do to all configurations alike is taken out of the three first, as for the
+    correlation. Returns the share, NaN without pairs, and the number of pairs.
     """
     name = control_of(data)
+    if name is None:
+        return float("nan"), 0
+    centred = without_images(data, name)
+    control = centred.table[name].to_numpy(dtype=np.float64)
     agreement: list[Floats] = []
-    for (_, severity, _), rows in data.cells.items() if name is not None else ():
-        control = data.table[name].to_numpy(dtype=np.float64)
-        rows = rows[np.isfinite(control[rows])]
-        if severity == 0 or hardly_varies(data.y[rows].std()):
+    for (_, severity, _), rows in data.cells.items():
+        rows = rows[np.isfinite(control[rows]) & centred.present[rows]]
+        if severity == 0 or len(rows) == 0 or hardly_varies(data.y[rows].std()):
             continue
         ordered = rows[np.argsort(control[rows], kind="stable")]
         for distance in range(1, NEIGHBOURS + 1):
             one, other = ordered[:-distance], ordered[distance:]
             equal = control[other] - control[one] <= EQUAL
-            signs = np.sign(data.x[other] - data.x[one]) * np.sign(data.y[other] - data.y[one])
+            # Rounded, since the subtraction leaves ties that differ in the last digits.
+            signs = np.prod([np.sign((v[other] - v[one]).round(12)) for v in (centred.x, centred.y)], axis=0)
             agreement.append((1 + signs[equal]) / 2)
     pairs = np.concatenate(agreement) if agreement else np.empty(0)
     return (float(pairs.mean()) if len(pairs) else float("nan")), len(pairs)
@@ -72,22 +77,7 @@ def _of_cell(data: Data, centred: Data, cell: Cell, control: Floats) -> CellValu
     rows = rows[np.isfinite(control[rows]) & centred.present[rows]]
     reason = too_few(len(rows), "trials", MINIMUM_UNITS + 1) or unranked(data, rows)
     value = reason or ranked(centred, cell, rows, control[rows])
-    return value if isinstance(value, str) else replace(value, drawn={cell: _by_draw(centred, control, rows)})
-
-
-def _by_draw(data: Data, control: Floats, rows: Rows) -> float:
-    """Standard deviation of Fisher's z of a cell's trials by the draw of its settings.
-
-    Settings have the levels of their axes in common, strengths and learning rates, so trials are clustered in several
-    ways at once: the variance is the sum of those by the levels of each axis, less that by configuration for all axes
-    but one (Cameron, Gelbach & Miller, J. Bus. Econ. Stat. 29, 2011, section 2.3), and not less than that.
-    """
-
-    def variance(codes: Codes) -> float:
-        level = (np.unique(codes[rows], return_inverse=True)[1] % MOST_LEVELS).astype(np.intp)
-        result = rank_correlation_without_each(data.x[rows], data.y[rows], level, control[rows])
-        return float((of_units(result.rho).influence("fisher") ** 2).sum())
-
-    by_configuration = variance(data.configuration)
-    by_axis = [variance(axis) for axis in data.axes if len(np.unique(axis[rows])) > 1]
-    return float(np.sqrt(max(by_configuration, sum(by_axis) - (len(by_axis) - 1) * by_configuration)))
+    if isinstance(value, str):
+        return value
+    axes = {axis: levels[rows] for axis, levels in data.axes.items()}
+    return replace(value, drawn=by_draw(centred.x[rows], centred.y[rows], axes, "fisher", control[rows]))

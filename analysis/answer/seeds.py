@@ -4,6 +4,8 @@ Spearman's rho among the trials of each configuration, which differ in seeds alo
 Trials of other data seeds also have other images. What these do to all configurations alike is taken out first.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -15,6 +17,10 @@ from analysis.trials.design import Cell, Rows
 
 def seed_values(data: Data) -> CellValues:
     """The values of the cells, each of its configurations combined."""
+    return replace(_seed_values(data), by_training_seed=tuple(map(_seed_values, data.by_training_seed)))
+
+
+def _seed_values(data: Data) -> CellValues:
     centred = without_images(data)
     groups = (
         (cell, members.to_numpy(dtype=np.intp))

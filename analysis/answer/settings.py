@@ -5,12 +5,21 @@ Spearman's rho among the configurations of a cell, averaged over seeds and cross
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from analysis.answer.cells import SMALLEST_SPREAD, CellValue, CellValues, Data, collect, hardly_varies, too_few
+from analysis.answer.cells import (
+    SETTING,
+    SMALLEST_SPREAD,
+    CellValue,
+    CellValues,
+    Data,
+    by_draw,
+    collect,
+    hardly_varies,
+    too_few,
+)
 from analysis.stats.rank_correlation import Floats
-from analysis.stats.replicated import of_units
 from analysis.stats.split_halves import split_halves
-from analysis.stats.without_each import rank_correlation_without_each
 from analysis.trials.design import Cell, Codes, Rows
 
 MINIMUM_RELIABILITY = 0.5
@@ -46,9 +55,9 @@ def averaged(data: Data, cell: Cell, rows: Rows, unit: Codes, noun: str) -> Cell
     least = np.minimum(halves.reliability_x, halves.reliability_y)
     is_in = np.isfinite(halves.rho) & (least >= MINIMUM_RELIABILITY) & (halves.variance_y >= SMALLEST_SPREAD**2)
     weight = np.where(is_in, len(x) - 1.0, 0.0)
-    without_each = rank_correlation_without_each(np.nanmean(x, axis=1), np.nanmean(y, axis=1), units)
-    influence = of_units(without_each.rho).influence()
-    by_unit = dict(zip(units.tolist(), influence.tolist(), strict=True))
+    x_mean, y_mean = np.nanmean(x, axis=1), np.nanmean(y, axis=1)
+    first = rows[np.unique(unit[rows], return_index=True)[1]]
+    axes = {SETTING: units} if noun == "method" else {axis: levels[first] for axis, levels in data.axes.items()}
     clusters = np.unique(data.resamples.cluster[rows])
     return CellValue(
         cell=cell,
@@ -58,8 +67,8 @@ def averaged(data: Data, cell: Cell, rows: Rows, unit: Codes, noun: str) -> Cell
         squares=data.resamples.replicated(halves.variance_x, clusters),
         n_trials=len(rows),
         n_units=len(x),
-        # Strata have methods in common; settings belong to their cell alone.
-        drawn=by_unit if noun == "method" else {cell: float(np.sqrt((influence**2).sum()))},
+        drawn=by_draw(x_mean, y_mean, axes),
+        uncorrected=float(stats.spearmanr(x_mean, y_mean).statistic),
         unresolved=halves.unresolved,
     )
 

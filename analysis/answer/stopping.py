@@ -11,9 +11,8 @@ from scipy import stats
 
 from analysis.answer.answer import comparisons_of
 from analysis.answer.cells import Data
-from analysis.answer.combine import Comparison
+from analysis.answer.combine import CELL_VALUES, Comparison
 from analysis.answer.looks import HOPELESS, level_at, shares_of
-from analysis.answer.methods import method_values
 from analysis.answer.verdict import SMALLEST_EFFECT
 from analysis.stats.alpha_spending import nominal_level
 from analysis.stats.cluster_bootstrap import draw_resamples
@@ -47,11 +46,10 @@ def decide(trials: Trials, smallest_effect: float = SMALLEST_EFFECT) -> Decision
         if result.answer != "undecided":
             continue
         fixed = 0.0
-        if result.comparison == "method" and result.standard_error is not None:
-            # Other methods would give other values, however many data seeds there are.
+        if result.standard_error is not None:
+            # Other settings, methods and training seeds would give other values, however many data seeds there are.
             data = Data(trials.table, primary.column, primary.outcome, resamples, 0)
-            of_data_seeds = method_values(data).shifted.interval()
-            fixed = result.standard_error**2 - (of_data_seeds.standard_error**2 if of_data_seeds else 0.0)
+            fixed = sum(variance for variance, _ in CELL_VALUES[result.comparison](data).shifted.fixed)
         powers[result.comparison] = conditional_power(result, fixed, shares[-1], nominal_level(whole), smallest_effect)
     if not powers:
         return Decision("answered", comparisons, powers)

@@ -85,7 +85,7 @@ class Design:
 
     def configurations(self) -> Codes:
         """The configuration of each trial, as an integer."""
-        return _combined(self.dataset, *(self.codes[axis] for axis in self.axes))
+        return combined(self.dataset, *(self.codes[axis] for axis in self.axes))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def design_of(table: pd.DataFrame) -> Design:
     codes = {name: _codes(table[name]) for name in names}
     dataset = _codes(table["dataset"])
     determining = [name for name in DETERMINING if name in table]
-    groups = _combined(dataset, *(codes[name] for name in determining))
+    groups = combined(dataset, *(codes[name] for name in determining))
     axes = tuple(n for n in names if _varies(codes[n], dataset if n in determining else groups))
     lacking = {a for a in axes if table[a].isna().groupby(codes["method"]).all().any()}
     return Design(axes, {a: codes[a] for a in axes}, dataset, frozenset(lacking | ({"strength"} & set(axes))))
@@ -115,7 +115,7 @@ def axis_points(design: Design, axis: str) -> AxisPoints:
     """Group the trials by their level on one axis and their setting of the others."""
     ignored = design.nested if axis == "method" else frozenset()
     others = [design.codes[a] for a in design.axes if a != axis and a not in ignored]
-    cell = _combined(design.dataset, *others)
+    cell = combined(design.dataset, *others)
     levels = design.codes[axis]
     width = int(levels.max(initial=0)) + 1
     points, point = np.unique(cell * width + levels, return_inverse=True)
@@ -153,7 +153,7 @@ def _codes(column: pd.Series) -> Codes:
     return np.asarray(rank[codes], dtype=np.intp)
 
 
-def _combined(*parts: Codes) -> Codes:
+def combined(*parts: Codes) -> Codes:
     """An integer per distinct combination, renumbered at every step so that products stay small."""
     combined = parts[0]
     for part in parts[1:]:
@@ -164,4 +164,4 @@ def _combined(*parts: Codes) -> Codes:
 
 def _varies(codes: Codes, groups: Codes) -> bool:
     """Whether any group has more than one value."""
-    return len(np.unique(_combined(groups, codes))) > len(np.unique(groups))
+    return len(np.unique(combined(groups, codes))) > len(np.unique(groups))

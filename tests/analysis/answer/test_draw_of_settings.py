@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.answer.cells import Data
-from analysis.answer.given_id import _by_draw
+from analysis.answer.cells import CellValues, Data
+from analysis.answer.given_id import _of_cell
 from analysis.stats.cluster_bootstrap import draw_resamples
 from benchmarks.calibration.sweeps import CONTROL, OUTCOME, SCORE
 
@@ -36,14 +36,20 @@ def variance(table, levels):
     return (len(deleted) - 1) / len(deleted) * ((deleted - deleted.mean()) ** 2).sum()
 
 
+def _values(data):
+    """The only cell's value, images left as they are."""
+    value = _of_cell(data, data, ("d", 1.0, "m"), data.table[CONTROL].to_numpy())
+    return CellValues((value,), fisher=True, left_out={})
+
+
 @pytest.mark.parametrize("additive", [True, False])
 def test_variances_by_strength_and_rate_add_up(additive):
     table = sweep(additive)
     by_configuration = variance(table, table["strength"].astype(str) + table["hp.lr"].astype(str))
     ways = variance(table, table["strength"]) + variance(table, table["hp.lr"]) - by_configuration
     data = Data(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), 0)
-    rows = np.arange(len(table))
-    assert _by_draw(data, table[CONTROL].to_numpy(), rows) ** 2 == pytest.approx(max(by_configuration, ways))
+    ((drawn, df),) = _values(data).fixed
+    assert (drawn, df) == (pytest.approx(max(by_configuration, ways)), 11)
     if additive:
         assert ways > 2 * by_configuration
 
@@ -54,4 +60,4 @@ def test_settings_on_one_axis_are_the_configurations():
     table["seed"] = np.arange(len(table))
     data = Data(table, SCORE, OUTCOME, draw_resamples(table, replicates=1, seed=0), 0)
     by_strength = variance(table, table["strength"])
-    assert _by_draw(data, table[CONTROL].to_numpy(), np.arange(len(table))) ** 2 == pytest.approx(by_strength)
+    assert _values(data).fixed == [(pytest.approx(by_strength), 3)]
