@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 import analysis
 from analysis.answer.verdict import SMALLEST_EFFECT
 from analysis.commands import StorageOption, command_line, exit_codes, progress_bar
+from analysis.report.last_screen import correlated, what_to_do
 from analysis.report.report import copy_report
-from analysis.sections.selection_regret import decision
 from analysis.stats.cluster_bootstrap import REPLICATES
 from records.secrets import show
 from records.storage import default_location
@@ -90,9 +91,13 @@ def main(
         show(f"Report: {analysis.write_report(result, folder)}")
         if stored is not None and in_s3:
             show(f"Copied to {copy_report(folder, stored.storage, result.trials.sweep)}/")
-        if said := decision(result):
-            show(said.sentence)
-        show(result.verdict.sentence)
+        console = Console(color_system=None, highlight=False)
+        with console.capture() as screen:
+            for part in filter(None, (what_to_do(result), correlated(result))):
+                console.print("", part)
+        show(screen.get(), end="")
+        if correlated(result) is None:
+            show(result.verdict.sentence)
 
 
 def _trials(

@@ -161,7 +161,7 @@ def strata_by_map_on_id(report: Report) -> str:
 
 def choices(report: Report) -> str:
     """The cost of each way of choosing a model, over the strata with a shift and in each of them."""
-    overall, saved = "OOD AUC lost, 95 %", "less than the map, 95 %"
+    overall, saved = "OOD AUC lost, 95 %", "the map costs more by, 95 %"
     costs: dict[str, dict[str, str]] = {}
     for one in report["regret"]:
         if one["estimate"] is not None and one["dataset"] is None:
@@ -173,17 +173,17 @@ def choices(report: Report) -> str:
             place = stratum_name(one["dataset"], one["severity"])
             costs.setdefault(one["rule"], {})[place] = number(one["estimate"], 3)
     cells = (
-        ((label + (" (not available beforehand)" if rule in UNKNOWABLE else ""),), place, cost)
+        ((label + (" (not available in advance)" if rule in UNKNOWABLE else ""),), place, cost)
         for rule, label in RULES.items()
         if rule != "oracle" and overall in costs.get(rule, ())
         for place, cost in costs[rule].items()
     )
     places = {place for by_place in costs.values() for place in by_place} - {overall, saved}
-    return grid(["choose by"], cells, [overall, saved, *sorted(places)])
+    return grid(["rule"], cells, [overall, saved, *sorted(places)])
 
 
 def predictors(report: Report) -> str:
-    """The correlation of each comparison for the primary's map, and for scores that are available without the shift."""
+    """The correlation of each comparison for the primary's map, and for scores that need no shifted images."""
     cells = (
         ((column_name(score["column"]),), LABELS[one["comparison"]], _with_interval(one))
         for score in report["predictors"]
@@ -343,7 +343,7 @@ def candidates(trials: pd.DataFrame) -> str:
                     yield (RULES[one.rule],), heading, with_interval(one, 3)
 
     in_order = [*RULES.values()]
-    return grid(["choose by"], sorted(cells(), key=lambda cell: in_order.index(cell[0][0])), [*left_out])
+    return grid(["rule"], sorted(cells(), key=lambda cell: in_order.index(cell[0][0])), [*left_out])
 
 
 def unshifted(trials: pd.DataFrame) -> str:

@@ -15,7 +15,7 @@ from analysis.numbers import listed
 from analysis.report.render import json_bytes, render, version, write_files
 from analysis.sections.correlations import degenerate
 from analysis.sections.drawing import Drawing, Pictures, pictures
-from analysis.sections.head import facts, provenance
+from analysis.sections.head import facts, provenance, reading
 from analysis.sections.page_trials import trials_data
 from analysis.sections.section import Part, Section
 from analysis.sections.selection_regret import decision
@@ -157,6 +157,7 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "primary": asdict(analysis.primary),
         "decision": said.sentence if (said := decision(analysis)) else None,
         "verdict": asdict(analysis.verdict),
+        "reading": reading(analysis),
         "reference": asdict(analysis.reference[0]) if analysis.reference else None,
         "reference_by_stratum": [asdict(entry) for entry in analysis.reference[1:]],
         "power": asdict(analysis.power),
@@ -186,6 +187,7 @@ def _context(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
     terms = explanations(analysis)
     return {
         "version": version(),
+        "advice": f"{said.advice} {said.certainty}" if (said := decision(analysis)) else None,
         "facts": facts(analysis),
         "explanations": terms,
         "references": bibliography([*terms.values(), methods_paragraph(analysis)]),

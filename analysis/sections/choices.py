@@ -18,20 +18,22 @@ from records import columns
 Choices = NDArray[np.intp]
 MASKED = "masked"
 RULES = {
-    "localisation_id": "the map without the shift",
-    "id_valid": "validation without the shift",
+    "localisation_id": "the map of unshifted images",
+    "id_valid": "validation on unshifted images",
     "id_valid_and_localisation_id": "validation and the map together",
-    **{f"outside_{outside}": f"AUC with the outside of the mask {outside}" for outside in columns.OUTSIDES},
+    "outside_zeroed": "AUC with zeros outside the mask",
+    "outside_shuffled": "AUC with shuffled pixels outside the mask",
+    "outside_swapped": "AUC with another image’s pixels outside the mask",
     MASKED: "training on masked images",
     "random": "a random pick",
-    "localisation_ood": "the map under the shift",
-    "ood_valid": "validation under the shift",
+    "localisation_ood": "the map of shifted images",
+    "ood_valid": "validation on shifted images",
     "oracle": "the outcome itself (an oracle)",
 }
 """Each rule as words, in the order of tables and figures."""
 BY_MAP = "localisation_id"
 UNKNOWABLE = ("localisation_ood", "ood_valid", "oracle")
-"""Rules that need labelled images with the shift, which are not available in advance."""
+"""Rules that need labelled shifted images, which are not available in advance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class Regret(Estimate):
     whole_stratum: float | None = None
     """The regret of one choice among all trials of the stratum."""
     saved: float | None = None
-    """In means over strata: the regret of choosing by the map without the shift, less this rule's, with its interval.
+    """In means over strata: the regret of choosing by the map of unshifted images, less this rule's, with its interval.
 
     Both rules choose from the same trials, so what a data seed does to both cancels.
     """

@@ -7,14 +7,38 @@ import pandas as pd
 from scipy import stats
 
 from analysis.answer.answer import Analysis
-from analysis.numbers import column_name, count, listed, name, number, severity, stratum_name
+from analysis.numbers import capitalized, column_name, count, listed, name, number, severity, stratum_name
 from analysis.sections import drawing
 from analysis.sections.section import Section
+from analysis.sections.selection_regret import decision
 from analysis.stats.rank_correlation import MINIMUM
 from records import columns
 
 RASTERIZED = 5000
 """Trials beyond which an SVG of every point would take long to open."""
+
+
+SEVERITY = (
+    "s is the severity of the shift: 0 is none; at 1 the cue that models may take as a shortcut is fully reversed on "
+    "OOD images, so that a model that relies on it has an AUC near 0, not 0.5."
+)
+
+
+def reading(analysis: Analysis) -> str:
+    """How to read the answers to the questions; "" if none has a number."""
+    if all(part.ci_low is None for part in analysis.comparisons):
+        return ""
+    _, score, outcome = analysis.data
+    unshifted = "unshifted (ID) images"
+    images = unshifted if analysis.primary.split == "test_id" else "shifted (OOD) images"
+    costs = decision(analysis) is not None and images != unshifted
+    effect = number(analysis.verdict.smallest_effect, 1)
+    return (
+        f"Each number is the rank correlation of {column_name(score)} with {column_name(outcome)}, with its 95\u00a0% "
+        f"interval. These maps are of {images}{f'; the costs are of choices by maps of {unshifted}' * costs}. Yes: the "
+        f"interval, widened to hold for all questions together, is above {effect}; no: it is between −{effect} and "
+        f"{effect}; reverse: it is below −{effect}; else undecided. Runs of one recipe differ in seeds alone."
+    )
 
 
 def facts(analysis: Analysis) -> list[tuple[str, str]]:
@@ -66,8 +90,8 @@ def _method(analysis: Analysis, result: None) -> dict[str, str]:
             "A cell is the trials of one dataset, severity and method; a stratum is those of one dataset and severity."
         ),
         "Severity s": (
-            "How far the agreement of cue and label moves from training to the shifted test set: 0 is no shift, 1 is a "
-            "fully reversed cue. The question and the methods are those of Viviano et al. (2021)."
+            "How far the agreement of cue and label moves from training to the shifted test set. "
+            f"{capitalized(SEVERITY)} The question and the methods are those of Viviano et al. (2021)."
         ),
         "IoU": (
             "Intersection over union of the mask and the strongest pixels of the map, as many as the mask has; from 0 "

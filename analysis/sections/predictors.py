@@ -1,4 +1,4 @@
-"""The map under the shift and scores that need no shift, compared as predictors of performance under the shift."""
+"""The map of shifted images and scores that need none, compared as predictors of performance under the shift."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -128,7 +128,7 @@ def _sentence(analysis: Analysis, result: tuple[Predictor, ...]) -> str:
     if all(a.p_value is None for predictor in result for a in predictor.over_map):
         return "No score could be tested against the map."
     outcome, lines = column_name(analysis.primary.outcome), []
-    the_map = "the map under the shift" if analysis.primary.split == "test_ood" else "the map"
+    the_map = "the map of shifted images" if analysis.primary.split == "test_ood" else "the map"
     # The interval of a difference holds for these methods, unlike that of the correlation between methods.
     places = LABELS | {"seed": "between seeds", "setting": "between settings", "method": "between these methods"}
     for sign, verb in ((1, "better"), (-1, "worse")):
@@ -161,7 +161,7 @@ def _table(analysis: Analysis, result: tuple[Predictor, ...]) -> Table:
 
 SECTION = Section(
     key="predictors",
-    title="The map and scores available without the shift",
+    title="The map and scores that need no shifted images",
     compute=predictors,
     sentence=_sentence,
     tables=lambda analysis, result: [_table(analysis, result)],

@@ -5,7 +5,6 @@ from typing import Any
 
 from analysis.answer.answer import Analysis
 from analysis.numbers import (
-    capitalized,
     column_name,
     interval,
     listed,
@@ -24,6 +23,8 @@ from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 
 AS_GOOD = 0.005
 """Difference of two costs, in units of the outcome, below which both count as the cheapest."""
+MATTERS = 0.02
+"""Difference of two costs on a dataset from which the choice is said to matter there."""
 
 
 def _compute(analysis: Analysis) -> tuple[Regret, ...]:
@@ -40,7 +41,7 @@ def _overall_rows(result: tuple[Regret, ...]) -> list[Regret]:
 
 
 def in_advance(analysis: Analysis) -> list[Regret]:
-    """The mean over strata of each rule that needs no labelled images with the shift, the cheapest first."""
+    """The mean over strata of each rule that needs no labelled shifted images, the cheapest first."""
     return sorted(
         (part for part in _overall_rows(analysis.results["regret"]) if part.rule not in UNKNOWABLE),
         key=lambda part: part.estimate or 0.0,
@@ -52,12 +53,15 @@ class Decision:
     """What a person should do, in sentences."""
 
     advice: str
-    costs: str
     certainty: str
+    """The difference between the map and the rule that is named first, with its interval and by dataset."""
+    costs: str
+    note: str
+    """What costs are, where they are shown as a table."""
 
     @property
     def sentence(self) -> str:
-        return f"{self.advice} {self.costs} {self.certainty}"
+        return f"{self.advice} {self.certainty} {self.costs}"
 
 
 def decision(analysis: Analysis) -> Decision | None:
@@ -75,46 +79,79 @@ def decision(analysis: Analysis) -> Decision | None:
     better = [part for part in differ if (part.saved or 0.0) > 0]
     best = [part for part in better if (part.estimate or 0.0) < (better[0].estimate or 0.0) + AS_GOOD]
     if best:
-        lead = f"{_advice([part.rule for part in best])}, rather than by its map"
+        lead = f"{_advice([part.rule for part in best])}. Do not choose it by its map"
     elif differ:
         worse = listed([RULES[part.rule] for part in differ])
-        lead = f"choose the model by its map: it loses less than {worse}, and no rule tried is shown to lose less"
+        lead = f"choose the model by its map: it costs less than {worse}, and no rule tried is shown to cost less"
     else:
         lead = "no rule tried is shown to be a better or a worse guide than the map"
-    other = (best or compared)[0]
+    other = (best or differ or compared)[0]
     shown = [*(best or known[:1]), by_map, *(part for part in known if part.rule in ("id_valid", "random"))]
     costs = listed([f"{RULES[part.rule]} {with_interval(part)}" for part in dict.fromkeys(shown)])
-    excludes_zero = (other.saved_low or 0.0) > 0 or (other.saved_high or 0.0) < 0
-    by_chance = f", which may be chance among {len(compared)} rules" if excludes_zero and other not in differ else ""
-    outcome = capitalized(column_name(analysis.primary.outcome))
+    outcome, by = column_name(analysis.primary.outcome), "" if other.rule in (MASKED, "random") else "choosing by "
+    low, high = other.saved_low or 0.0, other.saved_high or 0.0
+    if (other.saved or 0.0) < 0:
+        low, high = -high, -low
+    by_chance = f", which may be chance among {len(compared)} rules" if low > 0 and other not in differ else ""
+    cost = f"Costs are {outcome} lost on shifted images, against the best model trained on the same images"
+    seen = "All rules see unshifted (ID) images alone."
     return Decision(
         advice=f"On these data, {lead}.",
-        costs=f"{outcome} lost under the shift, against the best model trained on the same images: {costs}.",
         certainty=(
-            f"The map’s cost less that of {RULES[other.rule]} is {number(other.saved)} "
-            f"({interval(other.saved_low, other.saved_high)}){by_chance}.{_exceptions(analysis, best)}"
+            f"Choosing by the map costs {_more(other.saved)} {outcome} than {by}{RULES[other.rule]} (95\u00a0% "
+            f"interval {interval(low, high)}){by_chance}."
+            f"{_by_dataset(analysis, other.rule)}{_exceptions(analysis, best)}"
         ),
+        costs=f"{cost}: {costs}. {seen}",
+        note=f"{cost}. {seen} Masked images have zeros outside the mask.",
     )
+
+
+def _more(difference: float | None) -> str:
+    """As in "0.07 more"."""
+    return f"{number(abs(difference or 0.0))} {'less' if (difference or 0.0) < 0 else 'more'}"
 
 
 def _advice(rules: list[str]) -> str:
-    """As in "choose the model by A or B, or train on masked images"."""
+    """As in "train on masked images, or choose the model by A or B", the rules in order."""
     named = listed([RULES[rule] for rule in rules if rule != MASKED], "or")
-    return ", or ".join(
-        [*([f"choose the model by {named}"] if named else []), *["train on masked images"] * (MASKED in rules)]
-    )
+    ways = [f"choose the model by {named}"] if named else []
+    if MASKED in rules:
+        ways.insert(0 if rules[0] == MASKED else 1, "train on masked images")
+    return ", or ".join(ways)
+
+
+def _costs_by_dataset(analysis: Analysis) -> dict[str, dict[str, float]]:
+    """The cost on each dataset of each rule that needs no shifted images; empty for one dataset."""
+    costs: dict[str, dict[str, float]] = {}
+    for row in analysis.results["regret"]:
+        if row.dataset is not None and row.severity is None and row.estimate is not None and row.rule not in UNKNOWABLE:
+            costs.setdefault(row.dataset, {})[row.rule] = row.estimate
+    return costs
+
+
+def _by_dataset(analysis: Analysis, rule: str) -> str:
+    """On which datasets the difference between the map and the rule matters."""
+    costs = _costs_by_dataset(analysis)
+    differences = {name(d): c[BY_MAP] - c[rule] for d, c in costs.items() if BY_MAP in c and rule in c}
+    where = [
+        listed([f"{d} ({_more(x)})" for d, x in differences.items() if (abs(x) >= MATTERS) == matters])
+        for matters in (True, False)
+    ]
+    if all(where):
+        return f" The choice between the two matters on {where[0]}, hardly on {where[1]}."
+    hardly = "" if where[0] else "hardly "
+    return f" The choice between the two {hardly}matters on {where[0] or where[1]}." if any(where) else ""
 
 
 def _exceptions(analysis: Analysis, best: list[Regret]) -> str:
     """The datasets on which another rule is cheaper than those that are best overall."""
     parts = []
-    rows = [r for r in analysis.results["regret"] if r.severity is None and r.estimate is not None]
-    for dataset in dict.fromkeys(row.dataset for row in rows if row.dataset is not None):
-        costs = {row.rule: row for row in rows if row.dataset == dataset and row.rule not in UNKNOWABLE}
-        cheapest = min(costs.values(), key=lambda row: row.estimate or 0.0)
-        ours = [costs[part.rule].estimate for part in best if part.rule in costs]
-        if ours and min(ours) >= (cheapest.estimate or 0.0) + AS_GOOD:
-            parts.append(f" On {name(dataset)}, {RULES[cheapest.rule]} loses {number(cheapest.estimate)}.")
+    for dataset, costs in _costs_by_dataset(analysis).items():
+        cheapest = min(costs, key=costs.__getitem__)
+        ours = [costs[part.rule] for part in best if part.rule in costs]
+        if ours and min(ours) >= costs[cheapest] + AS_GOOD:
+            parts.append(f" On {name(dataset)}, {RULES[cheapest]} costs least, {number(costs[cheapest])}.")
     return "".join(parts)
 
 
@@ -124,7 +161,7 @@ def _sentence(analysis: Analysis, result: tuple[Regret, ...]) -> str:
         reasons = {part.rule: part.reason for part in result if part.dataset is None}
         return f"Not estimated: {reasons[BY_MAP] or reasons['localisation_ood']}."
     has_probe = any(part.rule.startswith("outside_") and part.estimate is not None for part in result)
-    probes = "" if has_probe else " These trials have no probes (AUC with the outside of the mask replaced)."
+    probes = "" if has_probe else " These trials have no probes (AUC with other pixels outside the mask)."
     return f"{probes}{no_interval(known)}".strip()
 
 
@@ -139,7 +176,7 @@ def _figure(analysis: Analysis, result: tuple[Regret, ...]) -> Drawing | None:
         {f"{outcome} lost against the best model": rows},
         caption=(
             f"Mean {outcome} lost by choosing one of the models trained on the same images; each dot is one dataset "
-            "and severity with a shift. Grey: rules that take labelled images of the shift, not available in advance."
+            "and severity with a shift. Grey: rules that need labelled shifted images, not available in advance."
         ),
         alt="Mean regret by rule of choice",
         digits=3,
@@ -164,13 +201,14 @@ def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
     means = Table(
         caption=(
             f"Mean {outcome} lost over the strata with a shift, against the best of the models trained on the same "
-            "images. Less than the map: the difference on the same choices. Rules under the shift need labels there."
+            "images. The map is that of unshifted images; its cost is compared on the same choices. Rules on shifted "
+            "images need labels there, which are not available in advance."
         ),
         columns=(
-            words("rule", "choose by", text=RULES.__getitem__),
+            words("rule", "rule", text=RULES.__getitem__),
             *estimates("regret", "cost", digits=3),
             *map(of_dataset, dict.fromkeys(r.dataset for r in known if r.severity is None and r.dataset is not None)),
-            decimals("saved", "less than the map", digits=3),
+            decimals("saved", "the map costs more by", digits=3),
             intervals("saved_interval", "95 % interval", "saved_low", "saved_high", digits=3),
         ),
         rows=_overall_rows(result),
@@ -190,7 +228,7 @@ def _tables(analysis: Analysis, result: tuple[Regret, ...]) -> list[Table]:
         columns=(
             words("dataset", "dataset", absent="all"),
             words("severity", "s", text=severity, absent="all"),
-            words("rule", "choose by", text=RULES.__getitem__),
+            words("rule", "rule", text=RULES.__getitem__),
             *estimates("regret", "cost", digits=3),
             *inside(
                 worst,

@@ -111,7 +111,7 @@ def _sentence(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> str:
     fewer = listed([f"{RULES[rule]} ({len(c)})" for rule, c in costs.items() if len(c) < n])
     over = "for one method on one dataset" if n == 1 else f"on average over {n} pairs of method and dataset"
     outcome, fewer = column_name(analysis.primary.outcome), fewer and f" Fewer pairs have a choice by {fewer}."
-    return f"Choosing a method’s strength without the shift costs {outcome}, {over}: {means}.{fewer}"
+    return f"Choosing a method’s strength on unshifted images costs {outcome}, {over}: {means}.{fewer}"
 
 
 def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Table]:
@@ -150,7 +150,7 @@ def _tables(analysis: Analysis, result: tuple[StrengthChoice, ...]) -> list[Tabl
         caption="The interval is over data seeds, with the chosen and the best strength held fixed.",
         columns=(
             *cell,
-            words("rule", "choose by", text=RULES.__getitem__),
+            words("rule", "rule", text=RULES.__getitem__),
             _strength("strength", "λ"),
             decimals("outcome", outcome),
             *estimates("cost", "cost", digits=3),

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console, Group
 
 import analysis
+from analysis.report.last_screen import correlated, what_to_do
 from analysis.report.report import copy_report
 from analysis.trials.load import trials_of_sweep
 from driver import StoppedError
@@ -25,7 +26,7 @@ NOTE = "mlflow.note.content"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a sweep: the location of its report, numbers of the plan's trials, and the texts of `summary`."""
+    """The result of a sweep: the location of its report, numbers of the plan's trials, and what is printed last."""
 
     report: str | None
     answer: str
@@ -117,8 +118,8 @@ def finish(
         outcome,
         report=f"{records.storage.location}/{report}",
         answer=result.verdict.sentence,
-        decision=summary.what_to_do(result),
-        correlated=summary.correlated(result),
+        decision=what_to_do(result),
+        correlated=correlated(result),
         methods=summary.methods_summary(result),
         more=summary.more(plan),
     )

@@ -7,53 +7,18 @@ from typing import Any
 import pandas as pd
 from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
 from analysis.answer.answer import Analysis
-from analysis.answer.verdict import evidence_in_short, question
-from analysis.numbers import column_name, name, number, severity, with_interval
-from analysis.sections.choices import RULES
-from analysis.sections.selection_regret import decision, in_advance
+from analysis.numbers import column_name, name, number, severity
+from analysis.report.last_screen import DATASETS_ABREAST
+from analysis.sections.head import SEVERITY
 from driver.plan.plan import Plan
 from records import SweepRecords
 from records.mirror_names import metric
 from records.store import Record
 
-DATASETS_ABREAST = 2  # more do not fit in 80 columns
 NUMBERS = {"rho": "estimate", **{n: n for n in ("ci_low", "ci_high", "auc_per_tenth", "n_trials")}}
 """Numbers of a comparison: their names in MLflow and in report.json."""
-
-
-def what_to_do(result: Analysis) -> Group | None:
-    """The decision, and what each rule for choosing a model costs; None where rules are not compared."""
-    if (said := decision(result)) is None:
-        return None
-    datasets = list(dict.fromkeys(result.trials.table["dataset"]))
-    by_dataset = {(row.rule, row.dataset): row for row in result.results["regret"] if row.severity is None}
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="")
-    shown.add_column("choose by")
-    shown.add_column(f"{column_name(result.primary.outcome)} lost, 95 %")
-    abreast = datasets if 1 < len(datasets) <= DATASETS_ABREAST else []
-    for dataset in abreast:
-        shown.add_column(f"on {name(dataset)}")
-    for row in in_advance(result):
-        costs = [by_dataset.get((row.rule, dataset)) for dataset in abreast]
-        shown.add_row(RULES[row.rule], with_interval(row), *(number(cost and cost.estimate) for cost in costs))
-    note = "Lost against the best model trained on the same images, over the strata with a shift. "
-    return Group(Text(said.advice, style="bold"), "", shown, "", note + said.certainty)
-
-
-def correlated(result: Analysis) -> Group | None:
-    """The comparisons as questions with their answers; None if no comparison has a number."""
-    if all(part.ci_low is None for part in result.comparisons):
-        return None
-    _, score, outcome = result.data
-    shown = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for part in result.comparisons:
-        shown.add_row(question(part), Text(part.answer, style="bold"), evidence_in_short(part))
-    return Group(
-        f"Rank correlations of {column_name(score)} with {column_name(outcome)}, with 95 % intervals:", "", shown
-    )
 
 
 def methods_summary(result: Analysis) -> Group | None:
@@ -66,7 +31,7 @@ def methods_summary(result: Analysis) -> Group | None:
     order = table.groupby("method")[outcome].mean().sort_values(ascending=False).index
     parts: list[str | Table] = [f"{column_name(outcome)} and {column_name(score)}, mean ± sd over seeds and settings"]
     for start in range(0, len(datasets), DATASETS_ABREAST):
-        shown = Table(box=None, padding=(0, 2, 0, 0), header_style="")
+        shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
         shown.add_column("method\n", no_wrap=True)
         rows = [[name(str(method))] for method in order]
         for dataset in datasets[start : start + DATASETS_ABREAST]:
@@ -80,7 +45,7 @@ def methods_summary(result: Analysis) -> Group | None:
         for row in rows:
             shown.add_row(*row)
         parts += ["", shown]
-    return Group(*parts)
+    return Group(*parts, "", SEVERITY)
 
 
 def more(plan: Plan) -> str:

@@ -32,7 +32,7 @@ def test_a_probe_that_predicts_better_is_said(table):
         (SWAPPED, ["seed", "given_id"])
     ]
     assert SECTION.sentence(answered, result).startswith(
-        "AUC, outside swapped predicts OOD test AUC better than the map under the shift: between seeds 0.9"
+        "AUC, outside swapped predicts OOD test AUC better than the map of shifted images: between seeds 0.9"
     )
 
 

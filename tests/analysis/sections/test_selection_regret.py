@@ -1,5 +1,7 @@
 """Regrets, by hand and against a loop over choices."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -182,7 +184,7 @@ def test_missing_probes_of_one_dataset_do_not_change_the_other_rules():
     result = answer(lacking.assign(**{"test_id.auc": data[Y]}), replicates=100)
     costs = SECTION.compute(result)
     assert "no probes" not in SECTION.sentence(result, costs)
-    lack = "the cost of choosing by AUC with the outside of the mask zeroed", "2 of 4 strata with a shift have it"
+    lack = "the cost of choosing by AUC with zeros outside the mask", "2 of 4 strata with a shift have it"
     assert lack in SECTION.missing(result, costs)
 
 
@@ -210,24 +212,27 @@ def decided(**effects):
 
 def test_a_better_rule_is_advised_in_place_of_the_map():
     said, table = decided(**{X: 2.0, IV: 2.0, probe("swapped"): 0.0})
-    assert said.advice.startswith(
-        "On these data, choose the model by AUC with the outside of the mask swapped, rather than by its map."
-    )
+    swapped = "AUC with another image’s pixels outside the mask"
+    assert said.advice == f"On these data, choose the model by {swapped}. Do not choose it by its map."
     picked = table.loc[table.groupby("data_seed")[X].idxmax()].set_index("data_seed")[Y]
     lost = table.groupby("data_seed")[Y].max() - picked
     reach = stats.t.ppf(0.975, 19) * lost.std() / np.sqrt(20)
     low, high = lost.mean() - reach, lost.mean() + reach
     # The probe loses nothing, so the difference is the map's cost.
-    assert f"AUC with the outside of the mask swapped is {lost.mean():.2f} ({low:.2f} to {high:.2f})." in said.certainty
+    assert said.certainty == (
+        f"Choosing by the map costs {lost.mean():.2f} more OOD test AUC than choosing by {swapped} (95\u00a0% interval "
+        f"{low:.2f} to {high:.2f})."
+    )
 
 
 def test_the_map_is_advised_where_it_is_better_and_nothing_where_rules_are_alike():
     said, _ = decided(**{X: 0.0, IV: 2.0, probe("swapped"): 0.01})
-    assert said.advice.startswith("On these data, choose the model by its map: it loses less than validation")
-    assert "AUC with the outside" not in said.advice, "alike"
+    assert said.advice.startswith("On these data, choose the model by its map: it costs less than validation")
+    assert "AUC with" not in said.advice, "alike"
+    assert re.match(r"Choosing by the map costs (0\.\d\d) less .* interval 0\.\d\d to 0\.\d\d\)", said.certainty)
     said, _ = decided(**{X: 2.0, IV: 2.0})
     assert said.advice == "On these data, no rule tried is shown to be a better or a worse guide than the map."
-    assert decided(**{X_OOD: 0.1})[0] is None, "no map without the shift"
+    assert decided(**{X_OOD: 0.1})[0] is None, "no map of unshifted images"
 
 
 def test_the_difference_from_the_map_is_paired_over_data_seeds():
@@ -248,3 +253,31 @@ def test_the_difference_from_the_map_is_paired_over_data_seeds():
     assert one.saved == pytest.approx(saved.mean())
     assert one.saved_p == pytest.approx(expected.pvalue)
     assert (one.saved_low, one.saved_high) == pytest.approx(tuple(expected.confidence_interval()))
+
+
+def test_the_datasets_on_which_the_choice_matters_are_named():
+    """The map misleads on one dataset, whereas the probe is right on both."""
+    rng, data = np.random.default_rng(4), table(seeds=20)
+    data[probe("swapped")] = data[Y]
+    data[X] = data[Y].where(data["dataset"] == "d", rng.uniform(size=len(data)))
+    said = decision(analyse(data.assign(**{"test_id.auc": 0.9}), replicates=100))
+    costs = regrets(data)
+    on_e = costs["localisation_id", "e", None].estimate
+    assert said.certainty.endswith(
+        f"The choice between the two matters on e ({on_e:.2f} more), hardly on d (0.00 more)."
+    )
+    assert "masked" not in said.advice
+
+
+def test_what_is_named_first_is_what_the_map_is_compared_with():
+    """Training on masked images is the cheapest, and a probe within 0.005 of it."""
+    data = table(seeds=20)
+    data[Y] += data["method"].eq("masked")
+    data[probe("swapped")] = data[Y]
+    tied = data["data_seed"].eq(0) & data["dataset"].eq("d") & data["severity"].eq(1.0)
+    data.loc[tied & data["method"].eq("rrr"), probe("swapped")] = 3.0
+    said = decision(analyse(data.assign(**{"test_id.auc": 0.9}), replicates=100))
+    assert said.advice.startswith(
+        "On these data, train on masked images, or choose the model by AUC with another image’s"
+    )
+    assert " than training on masked images (95" in said.certainty
