@@ -79,7 +79,7 @@ def _dimensions(config: TrialConfig) -> Dimensions:
 @cache
 def _seconds_per_image(model_name: str, shape: tuple[int, ...], classes: int) -> tuple[float, float]:
     """Seconds per image of a forward pass and of a training step, in batches of 32."""
-    model = initialise(model_name, shape[0], classes, seed=0)
+    model = initialise(model_name, shape[0], classes, seed=0, side=min(shape[1:]))
     images, labels = torch.rand(32, *shape), torch.zeros(32, dtype=torch.long)
 
     def step() -> None:

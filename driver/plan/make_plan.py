@@ -15,6 +15,7 @@ from trainables import DATASETS, METHODS, ConfigurationError, TrialConfig, resol
 from trainables.core.errors import did_you_mean, unknown_name
 from trainables.datasets import PLACES, find_dataset, full_name
 from trainables.trial.data import check_trial_data
+from trainables.trial.network import check_network
 from trainables.trial.resolve import check_cues
 
 SHARED_TRAINING = {"selection", "preset"}
@@ -135,6 +136,7 @@ def check_data(plan: Plan) -> list[str]:
     notes: dict[str, None] = {}
     for config in plan.trials.values():
         check_trial_data(config)
+        notes |= dict.fromkeys(check_network(config))
         dataset = find_dataset(config.dataset)
         data = dataset(dataset.Options(**config.dataset_options), config.severity, config.data_seed)
         notes |= dict.fromkeys(data.notes())

@@ -18,13 +18,14 @@ EmptyMask = Literal["skip", "outside", "inside"]
 MaskCondition = Literal["expert", "random", "shifted", "other", "ones"]
 MASK_CONTROLS = ("mask_condition", "mask_fraction", "mask_test")
 """Added later; left out of the key at their default so that old keys stay valid."""
-DETECTED = ("method_revision", "dataset_revision", "blur_scale", columns.PLUGINS)
+DETECTED = ("method_revision", "dataset_revision", "blur_scale", columns.PLUGINS, "weights_digest")
 """Detected by `resolve`, not chosen."""
 OMITTED_AT_DEFAULT = (
     *("attribution_passes", "faithfulness", "grad_cam_layer", "metrics"),
-    *("precision", "randomisation_check"),
+    *("precision", "randomisation_check", "weights", "keep_head"),
 )
 """Added later; left out of the key and of the record at their default, so that equal keys have equal columns."""
+AUTO = "auto"
 KEY_LENGTH = 16
 LARGEST_SEED = 2**63 - 1
 """Of a column of whole numbers in a table."""
@@ -58,7 +59,16 @@ class TrialConfig(BaseModel):
     severity: float = Field(1.0, ge=0, le=1, description="shift severity s in [0, 1]")
     method: str = Field("baseline", description="a name in METHODS")
     strength: float = Field(0.0, ge=0, allow_inf_nan=False, description="weight of the method's penalty")
-    model: str = Field("small_cnn", description="a name in MODELS")
+    model: str = Field(
+        "small_cnn",
+        description="a name in MODELS, timm:NAME, torchvision:NAME, or module:function for a network of your own",
+    )
+    weights: str = Field(
+        "random",
+        description="initial weights: random, pretrained (those that the library publishes), or a file, folder or "
+        "s3://bucket/key of tensors",
+    )
+    keep_head: bool = Field(False, description="take the last layer from `weights` too, instead of a new one")
     seed: int = Field(
         0, ge=0, le=LARGEST_SEED, description="seeds initial weights, batch order and everything random in training"
     )
@@ -105,7 +115,7 @@ class TrialConfig(BaseModel):
     )
     metrics: tuple[str, ...] = Field(("iop", "iot", "iou"), description="names in LOCALISATION and TUNED")
     faithfulness: bool = Field(False, description="also score maps by the measures in FAITHFULNESS, which is slow")
-    grad_cam_layer: str = Field("trunk.5", description="the module of the model that layer_grad_cam explains")
+    grad_cam_layer: str = Field(AUTO, description="the module of the model that layer_grad_cam explains")
     randomisation_check: bool = Field(
         False, description="also compare maps with those of a model with random weights (Adebayo et al. 2018)"
     )
@@ -116,6 +126,7 @@ class TrialConfig(BaseModel):
     blur_scale: int = Field(
         1, ge=1, description="factor of the blur of maps, from the size of the images; 1 for small ones; detected"
     )
+    weights_digest: str = Field("", description="what identifies the weights: a hash of the file; detected")
     plugins: str = Field(
         "", description='other packages that provide a part of the trial, with versions: "a 1.0, b 2.1"; detected'
     )
@@ -147,6 +158,8 @@ class TrialConfig(BaseModel):
         settings = self.model_dump(mode="json", exclude=set(filter(self.is_default, later)))
         if "content" in self.dataset_options:
             settings["dataset_options"].pop("root", None)
+        if self.weights_digest:
+            del settings["weights"]
         # Only the kind of "folder:PATH" counts: the digest of its files is in the options.
         settings["dataset"] = self.dataset.partition(":")[0]
         # Always 1: records of an earlier schema version are migrated, and keep their keys.

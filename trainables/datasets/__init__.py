@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trainables.core.departure import read_departures
 from trainables.core.errors import ConfigurationError, did_you_mean, shortened
+from trainables.core.files import absolute
 from trainables.core.registry import Registry, subclass_of
 from trainables.datasets.dataset import Dataset as Dataset
 from trainables.datasets.dataset import Split as Split
@@ -16,7 +17,6 @@ from trainables.datasets.dataset import load as load
 from trainables.datasets.digits_on_photos import DigitsOnPhotos as DigitsOnPhotos
 from trainables.datasets.mnist import ColouredDigits as ColouredDigits
 from trainables.datasets.mnist import DecoyDigits as DecoyDigits
-from trainables.datasets.own.files import absolute
 from trainables.datasets.own.images import OwnImages
 from trainables.datasets.own.places import Folder, Manifest
 from trainables.datasets.synthetic import Synthetic as Synthetic

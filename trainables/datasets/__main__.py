@@ -18,10 +18,10 @@ from records.secrets import show
 from records.storage import DEFAULT, default_location
 from trainables.core.config import parse_settings
 from trainables.core.errors import ConfigurationError
+from trainables.core.files import join, parent
 from trainables.core.picture import labelled_grid, tile
 from trainables.datasets import find_dataset
 from trainables.datasets.dataset import Dataset, Split, load
-from trainables.datasets.own.files import join, parent
 from trainables.datasets.own.images import OwnImages
 from trainables.datasets.own.places import MASK_FOLDERS, SUFFIXES, Folder
 from trainables.trial.resolve import resolve

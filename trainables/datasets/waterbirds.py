@@ -16,9 +16,9 @@ from pydantic import Field
 
 from trainables.core.config import Options
 from trainables.core.errors import ConfigurationError
+from trainables.core.files import Root, check_unchanged
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
-from trainables.datasets.own.files import Root, check_unchanged
 
 SEABIRDS = "albatross auklet cormorant frigatebird fulmar gull jaeger kittiwake pelican puffin tern"
 WATERFOWL = "gadwall grebe mallard merganser guillemot loon"

@@ -27,10 +27,8 @@ def hot_pixels(model: Classifier, images: Images, deviations: float) -> Pixels:
 
     The result is resized to the image by the nearest cell. The model must be in evaluation mode.
     """
-    with torch.no_grad():
-        last = model.trunk(images)
-    last.requires_grad_()
-    heat = grad_cam(model.read(last).logits.amax(dim=1), last).detach()
+    last, output = model.with_map(images.detach().requires_grad_())
+    heat = grad_cam(output.logits.amax(dim=1), last).detach()
     spread, mean = torch.std_mean(heat, dim=(1, 2), correction=0, keepdim=True)
     hot = heat > mean + deviations * spread
     return interpolate(hot[:, None].to(images.dtype), images.shape[2:], mode="nearest") > 0

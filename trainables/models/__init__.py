@@ -1,10 +1,14 @@
 """Classifiers: images [batch, channels, height, width] to an Output of logits and pooled features.
 
-To add one: a file with a subclass of Classifier, and one line here. From another package: docs/extending.md.
+A model's name is one of MODELS, timm:NAME, torchvision:NAME, or module:function for a network of the user's own.
+To add a built-in one: a file with a subclass of Classifier, and one line here. From another package: docs/extending.md.
 """
 
+from trainables.core.errors import ConfigurationError, unknown_name
 from trainables.core.registry import Registry, subclass_of
 from trainables.models.classifier import Classifier
+from trainables.models.classifier import Inputs as Inputs
+from trainables.models.libraries import Library, Own, Timm, TorchVision
 from trainables.models.resnet18 import ResNet18
 from trainables.models.small_cnn import SmallCNN
 
@@ -13,3 +17,39 @@ _BUILT_IN: dict[str, type[Classifier]] = {
     "small_cnn": SmallCNN,
 }
 MODELS = Registry("models", _BUILT_IN, subclass_of(Classifier))
+LIBRARIES: dict[str, Library] = {"timm": Timm(), "torchvision": TorchVision()}
+
+
+def library_of(model: object) -> tuple[Library, str] | None:
+    """The library of a model and the model's name there; None for a name in MODELS.
+
+    Raises:
+        ConfigurationError: there is no such model.
+    """
+    if isinstance(model, str) and ":" in model:
+        prefix, _, name = model.partition(":")
+        library, name = (LIBRARIES[prefix], name) if prefix in LIBRARIES else (Own(), model)
+        library.check(name)
+        return library, name
+    if model not in MODELS:
+        names = (*MODELS, "timm:NAME", "torchvision:NAME", "module:function")
+        raise unknown_name("model", model, names, "trainables/models/__init__.py")
+    return None
+
+
+def build(model: str, inputs: Inputs) -> Classifier:
+    """The model with weights drawn from torch's global generator; raises as `library_of`."""
+    of_library = library_of(model)
+    if of_library is None:
+        return MODELS[model](inputs.channels, inputs.classes)
+    library, name = of_library
+    try:
+        return library.build(name, inputs)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        size = f"{inputs.side} x {inputs.side} pixels"
+        raise ConfigurationError(
+            f"model {model!r} cannot be made for images of {size}: {type(error).__name__}: {error}; choose the size "
+            "that it was published for, or another network"
+        ) from error

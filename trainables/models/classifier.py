@@ -1,11 +1,25 @@
 """The base of all models: a convolutional trunk, global average pooling, one linear layer."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.core.batch import Output
+
+Map = Float[Tensor, "batch features h w"]
+
+
+class Inputs(NamedTuple):
+    """The images that a network is made for."""
+
+    channels: int
+    classes: int
+    side: int
+    """In pixels."""
+    limits: tuple[float, float]
+    """Pixel values of black and white."""
 
 
 class Classifier(nn.Module):
@@ -15,8 +29,13 @@ class Classifier(nn.Module):
     input gradients can be differentiated again.
     """
 
-    feature_size: ClassVar[int]
+    feature_size: int
     """Length of the feature vector h(x)."""
+    finer_layer: str = "trunk.5"
+    """The name in `map_layers` of a layer with a finer map than the last one."""
+    made_for: Inputs
+    side: int | None = None
+    """Side in pixels of the only images that the network takes; None if it takes any."""
 
     def __init__(self, channels: int, classes: int):
         super().__init__()
@@ -31,7 +50,22 @@ class Classifier(nn.Module):
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
         return self.read(self.trunk(images))
 
-    def read(self, maps: Float[Tensor, "batch features h w"]) -> Output:
-        """Features and logits from the trunk's last map, for methods that look at that map."""
+    def read(self, maps: Map) -> Output:
+        """Features and logits from the trunk's last map."""
         features = self.pool(maps).flatten(1)
         return Output(self.head(features), features)
+
+    def with_map(self, images: Float[Tensor, "batch channels height width"]) -> tuple[Map, Output]:
+        """The last map, and the output that is computed from it."""
+        maps = self.trunk(images)
+        return maps, self.read(maps)
+
+    @property
+    def map_layer(self) -> nn.Module:
+        """The module that returns the last map."""
+        return self.trunk
+
+    @property
+    def map_layers(self) -> Mapping[str, nn.Module]:
+        """Every module that may return a map, by name, from the image to the last map."""
+        return {f"trunk.{name}": module for name, module in self.trunk.named_modules() if name}

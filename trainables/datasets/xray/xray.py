@@ -13,9 +13,9 @@ from pydantic import Field
 
 from records.columns import SPLITS
 from trainables.core.errors import ConfigurationError
+from trainables.core.files import Files, Root, join
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import UNIT, Split, agreement
-from trainables.datasets.own.files import Files, Root, join
 from trainables.datasets.own.images import SIZES, OwnImages, OwnImagesOptions
 from trainables.datasets.own.sampling import Index, cell_counts, count_cells, draw, largest
 from trainables.datasets.own.table import Problems, Row

@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d, linear
 
 from trainables.core.errors import ConfigurationError
 from trainables.core.shapes import Images
-from trainables.models import Classifier
+from trainables.models import MODELS, Classifier
 from trainables.models.initialise import layers_of
 from trainables.models.resnet18 import BasicBlock
 
@@ -97,7 +97,7 @@ def scale_and_shift(
 
 def check_walk(method: str, model: str) -> None:
     """Raise ConfigurationError, with its name, type and the allowed types, if a layer of the model has no rule."""
-    problem = _problem(model)
+    problem = _problem(model) if model in MODELS else "it is a network of another library"
     if problem is not None:
         allowed = ", ".join(kind.__name__ for kind in TYPES)
         raise ConfigurationError(

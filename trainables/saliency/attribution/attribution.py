@@ -54,6 +54,9 @@ class Attribution:
         """The maps of at most `IMAGES_AT_ONCE` images."""
         raise NotImplementedError
 
+    def check(self, model: Classifier, images: Images) -> None:
+        """Raise ValueError if the maps of this model, which is not a built-in one, would not be what they should."""
+
     def passes(self, images: Images) -> int:
         """Mean cost of a map of one of these images in forward passes, for estimates; a gradient by default."""
         return FORWARD_AND_BACKWARD if self.sees_model else 0

@@ -7,6 +7,7 @@ import torch
 from captum.attr import DeepLift as CaptumDeepLift
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+from torch import nn
 
 from trainables.core.batch import IMAGES_AT_ONCE
 from trainables.core.shapes import Images, Labels, Maps
@@ -17,10 +18,15 @@ from trainables.saliency.attribution.attribution import (
     Logits,
     as_map,
     gradient,
+    target_logits,
 )
 
 NOISE = 0.15
 """Standard deviation of SmoothGrad's noise relative to the image's range; the source recommends 0.1 to 0.2."""
+
+
+INCOMPLETE = 0.05
+"""Relative difference from which DeepLift's contributions count as wrong."""
 
 
 class InputGradient(Attribution):
@@ -126,11 +132,15 @@ class ChangedBackpropagation(Attribution):
     method: ClassVar[Any]
 
     def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+        return as_map(self.attribute(model, images, targets))
+
+    def attribute(self, model: Classifier, images: Images, targets: Labels) -> Images:
+        """What captum attributes to each pixel."""
         with warnings.catch_warnings():
             # The warnings are about hooks on activations, which captum removes after the call.
             warnings.filterwarnings("ignore", message="Setting (forward, )?backward hooks")
             inputs = images.detach().clone().requires_grad_()
-            return as_map(self.method(Logits(model)).attribute(inputs, target=targets))
+            return self.method(Logits(model)).attribute(inputs, target=targets)
 
 
 class DeepLift(ChangedBackpropagation):
@@ -143,6 +153,14 @@ class DeepLift(ChangedBackpropagation):
 
     method = CaptumDeepLift
 
+    def check(self, model: Classifier, images: Images) -> None:
+        targets = torch.zeros(len(images), dtype=torch.long)
+        contributions = self.attribute(model, images, targets).flatten(1).sum(dim=1)
+        with torch.no_grad():
+            difference = (target_logits(model, images, targets) - target_logits(model, 0 * images, targets)).abs()
+        if ((contributions.abs() - difference).abs() > INCOMPLETE * difference.clamp(min=1e-3)).any():
+            raise ValueError("contributions do not add up to the change of the logit, as activations have no rule")
+
     def passes(self, images: Images) -> int:
         return 2 * FORWARD_AND_BACKWARD
 
@@ -150,10 +168,14 @@ class DeepLift(ChangedBackpropagation):
 class GuidedBackprop(ChangedBackpropagation):
     """|d f_y / dx| where each ReLU propagates positive gradients only, in logits per unit of pixel value.
 
-    For a model without ReLU modules it is the input gradient. It hardly depends on the weights of high layers (Adebayo
+    A network without ReLU modules is refused. It hardly depends on the weights of high layers (Adebayo
     et al., NeurIPS 2018); `randomisation_check` measures how much.
 
     Source: Springenberg et al., ICLR workshop 2015, arXiv:1412.6806, figure 1, as implemented in captum.
     """
 
     method = CaptumGuidedBackprop
+
+    def check(self, model: Classifier, images: Images) -> None:
+        if not any(isinstance(module, nn.ReLU) for module in model.modules()):
+            raise ValueError("it has no ReLU, without which the map is the input gradient")

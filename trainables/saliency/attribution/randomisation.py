@@ -26,8 +26,9 @@ def random_model(model: Classifier, config: TrialConfig) -> Classifier:
 
     The end of the source's cascade. The weights have their own random stream: they are not the initial weights.
     """
-    weights, seed = next(model.trunk.parameters()), stream_seed("random weights", config.seed)
-    return initialise(config.model, weights.shape[1], model.head.out_features, seed).to(weights.device).eval()
+    images, seed = model.made_for, stream_seed("random weights", config.seed)
+    random = initialise(config.model, images.channels, images.classes, seed, images.side, images.limits)
+    return random.to(model.head.weight.device).eval()
 
 
 def rank_correlation(maps: Maps, others: Maps) -> PerImage:

@@ -14,9 +14,9 @@ from support import own_images
 
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
+from trainables.core.files import Files
 from trainables.datasets import find_dataset
 from trainables.datasets.__main__ import summary
-from trainables.datasets.own.files import Files
 from trainables.datasets.own.table import Problems
 
 

@@ -20,8 +20,8 @@ from records.folder_storage import FolderStorage
 from search_spaces import SPACES
 from trainables import resolve
 from trainables.core.errors import ConfigurationError
+from trainables.core.files import cache_folder
 from trainables.datasets import find_dataset
-from trainables.datasets.own.files import cache_folder
 from trainables.datasets.own.image_file import ImageFile
 from trainables.trial.trial import Trial
 
@@ -132,7 +132,7 @@ def test_the_key_depends_on_the_content_and_not_on_its_place(small, tmp_path):
 
 
 def test_one_changed_pixel_label_or_mask_makes_new_trials(small, monkeypatch):
-    monkeypatch.setattr("trainables.datasets.own.files.SETTLED_SECONDS", -1)
+    monkeypatch.setattr("trainables.core.files.SETTLED_SECONDS", -1)
     keys = [key(f"folder:{small}")]
     for path in (small / "images/x0.png", small / "masks/x2.png", small / "images/x3.npy"):
         data = bytearray(path.read_bytes())

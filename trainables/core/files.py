@@ -1,4 +1,4 @@
-"""Bytes of a dataset's files, on disk or in S3. Each file is fetched and hashed once."""
+"""Bytes of a user's files, on disk or in S3. Each file is fetched and hashed once."""
 
 import hashlib
 import json
@@ -104,7 +104,9 @@ class Files:
     can set back), or an object's entity tag, those of one `place` together; objects from S3 under their entity tag.
     """
 
-    def __init__(self, place: str):
+    def __init__(self, place: str, largest: int = LARGEST):
+        """`largest`: most bytes of a file."""
+        self._largest = largest
         self._stamps, self._spellings = cache(_stamps), cache(self._by_spelling)
         self._digest_file = cache_folder("digests") / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
         self._digests: dict[str, list[str]] = {}
@@ -141,7 +143,7 @@ class Files:
 
     def read(self, location: str) -> bytes:
         try:
-            return self._object(location) if location.startswith(S3) else _regular(location)
+            return self._object(location) if location.startswith(S3) else _regular(location, self._largest)
         except FileNotFoundError:
             raise _missing(location) from None
         except IsADirectoryError:
@@ -177,21 +179,21 @@ class Files:
         if cached.is_file():
             return cached.read_bytes()
         with _storage(parent(location)) as storage:
-            data = storage.read(basename(location), LARGEST)
+            data = storage.read(basename(location), self._largest)
         if data is None:
             raise _missing(location)
         _write_cached(cached, data)
         return data
 
 
-def _regular(location: str) -> bytes:
+def _regular(location: str, largest: int) -> bytes:
     """The bytes of a regular file; devices, pipes and the files of /proc may never end, or block."""
     stat = os.stat(location)
     if S_ISDIR(stat.st_mode):
         raise IsADirectoryError(location)
-    if stat.st_size > LARGEST:
+    if stat.st_size > largest:
         raise ConfigurationError(
-            f"{location} has {stat.st_size / 2**20:,.0f} MiB; at most {LARGEST / 2**20:,.0f} MiB are read: make it "
+            f"{location} has {stat.st_size / 2**20:,.0f} MiB; at most {largest / 2**20:,.0f} MiB are read: make it "
             "smaller"
         )
     data = b""
