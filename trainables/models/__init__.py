@@ -4,7 +4,7 @@ A model's name is one of MODELS, timm:NAME, torchvision:NAME, or module:function
 To add a built-in one: a file with a subclass of Classifier, and one line here. From another package: docs/extending.md.
 """
 
-from trainables.core.errors import ConfigurationError, unknown_name
+from trainables.core.errors import ConfigurationError, did_you_mean, shortened
 from trainables.core.registry import Registry, subclass_of
 from trainables.models.classifier import Classifier
 from trainables.models.classifier import Inputs as Inputs
@@ -32,8 +32,13 @@ def library_of(model: object) -> tuple[Library, str] | None:
         library.check(name)
         return library, name
     if model not in MODELS:
-        names = (*MODELS, "timm:NAME", "torchvision:NAME", "module:function")
-        raise unknown_name("model", model, names, "trainables/models/__init__.py")
+        names = [*MODELS, *(f"{prefix}:{name}" for prefix, library in LIBRARIES.items() for name in library.names())]
+        endings = [name for name in names if isinstance(model, str) and name.endswith(f":{model}")]
+        hint = f"did you mean {' or '.join(map(repr, endings))}? " if endings else did_you_mean(str(model), names)
+        raise ConfigurationError(
+            f"unknown model {shortened(model)}; {hint}choose from {', '.join(sorted(MODELS))}, timm:NAME, "
+            "torchvision:NAME, or module:function for a network of your own (docs/networks.md)"
+        )
     return None
 
 

@@ -25,6 +25,10 @@ class Library(ABC):
     def check(self, name: str) -> None:
         """Raise ConfigurationError if there is no network of this name. Builds nothing."""
 
+    def names(self) -> list[str]:
+        """All names; none where they cannot be listed."""
+        return []
+
     @abstractmethod
     def build(self, name: str, inputs: Inputs) -> Adapted:
         """The network, with weights drawn from torch's global generator."""
@@ -43,12 +47,17 @@ class Library(ABC):
 
 
 class Timm(Library):
+    def names(self) -> list[str]:
+        import timm
+
+        return timm.list_models()
+
     def check(self, name: str) -> None:
         import timm
 
         architecture, _, tag = name.partition(".")
         if not timm.is_model(architecture):
-            raise _unknown("timm", name, architecture, timm.list_models())
+            raise _unknown("timm", name, architecture, self.names())
         tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
         if tag and tag not in tags:
             raise _unknown("timm", name, name, [f"{architecture}.{tag}" for tag in tags] or [architecture])
@@ -87,11 +96,13 @@ class Timm(Library):
 
 
 class TorchVision(Library):
-    def check(self, name: str) -> None:
+    def names(self) -> list[str]:
         from torchvision import models
 
-        names = models.list_models(module=models)
-        if name not in names:
+        return models.list_models(module=models)
+
+    def check(self, name: str) -> None:
+        if name not in (names := self.names()):
             raise _unknown("torchvision", name, name, names)
 
     def build(self, name: str, inputs: Inputs) -> Adapted:

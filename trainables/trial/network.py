@@ -64,7 +64,15 @@ def _network(name: str, side: int) -> tuple[Classifier, torch.Tensor]:
     with torch.no_grad():
         model.head.weight.normal_(generator=rng)
     shown = model.side or min(side, ENOUGH)
-    return model, torch.rand(IMAGES, 1, shown, shown, generator=rng)
+    images = torch.rand(IMAGES, 1, shown, shown, generator=rng)
+    try:
+        model(images)
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"model {name!r} does not take images of {side} x {side} pixels: {_reason(error)}; set image_size to what "
+            "the network was made for, or choose another network"
+        ) from error
+    return model, images
 
 
 def _try_weights(config: TrialConfig, side: int) -> None:
@@ -86,9 +94,8 @@ def _try_method(config: TrialConfig, side: int) -> None:
         loss = method.loss(model, Batch(images, labels, masks, torch_stream("check method", 0), labels))
         (loss.classification + loss.penalty).backward()
     except (RuntimeError, NotImplementedError, TypeError, AttributeError) as error:
-        able = sorted(
-            name for name, other in METHODS.usable().items() if not (other.second_order or other.walks_layers)
-        )
+        usable = METHODS.usable().items()
+        able = sorted(name for name, other in usable if not (other.second_order or other.walks_layers))
         raise ConfigurationError(
             f"method {config.method!r} cannot train model {config.model!r}: {_reason(error)}; choose another network, "
             f"or a method that needs no second derivatives: {', '.join(able)}"

@@ -97,7 +97,7 @@ def scale_and_shift(
 
 def check_walk(method: str, model: str) -> None:
     """Raise ConfigurationError, with its name, type and the allowed types, if a layer of the model has no rule."""
-    problem = _problem(model) if model in MODELS else "it is a network of another library"
+    problem = _problem(model) if model in MODELS else "it is not a built-in one"
     if problem is not None:
         allowed = ", ".join(kind.__name__ for kind in TYPES)
         raise ConfigurationError(

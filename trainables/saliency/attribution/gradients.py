@@ -159,7 +159,7 @@ class DeepLift(ChangedBackpropagation):
         with torch.no_grad():
             difference = (target_logits(model, images, targets) - target_logits(model, 0 * images, targets)).abs()
         if ((contributions.abs() - difference).abs() > INCOMPLETE * difference.clamp(min=1e-3)).any():
-            raise ValueError("contributions do not add up to the change of the logit, as activations have no rule")
+            raise ValueError("contributions do not add up to the change of the logit, as a layer has no rule")
 
     def passes(self, images: Images) -> int:
         return 2 * FORWARD_AND_BACKWARD
