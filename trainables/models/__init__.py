@@ -31,7 +31,7 @@ def library_of(model: object) -> tuple[Library, str] | None:
         library, name = (LIBRARIES[prefix], name) if prefix in LIBRARIES else (Own(), model)
         library.check(name)
         return library, name
-    if model not in MODELS:
+    if not isinstance(model, str) or model not in MODELS:
         names = [*MODELS, *(f"{prefix}:{name}" for prefix, library in LIBRARIES.items() for name in library.names())]
         endings = [name for name in names if isinstance(model, str) and name.endswith(f":{model}")]
         hint = f"did you mean {' or '.join(map(repr, endings))}? " if endings else did_you_mean(str(model), names)

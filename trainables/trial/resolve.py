@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from records import columns
-from trainables.core.config import DETECTED, Options, TrialConfig
+from trainables.core.config import AUTO, DETECTED, Options, TrialConfig
 from trainables.core.errors import ConfigurationError, did_you_mean, shortened, unknown_name
 from trainables.datasets import DATASETS, find_dataset, full_name
 from trainables.datasets.dataset import UNIT, USUAL_SIDE
@@ -58,7 +58,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
         completed = dataset.complete(dataset_options)
         fields |= {"method_options": method_options.flat(), "dataset_options": completed.flat()}
         config = TrialConfig(**{**fields, "dataset": full_name(dataset_name)})
-        config = config.model_copy(update={"weights": weights.full_name(config.weights)})
+        config = config.model_copy(update=_in_one_form(config))
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
     _check(config, dataset.side(completed))
@@ -77,6 +77,13 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
                 f"{value or 'none'!r}; leave it out, or plan the trial again with this version"
             )
     return config.model_copy(update=detected)
+
+
+def _in_one_form(config: TrialConfig) -> dict[str, str]:
+    """Settings that can be written in several ways, as they are in every process and key."""
+    of_model = MODELS[config.model].finer_layer if config.model in MODELS else AUTO
+    layer = AUTO if config.grad_cam_layer == of_model else config.grad_cam_layer
+    return {"weights": weights.full_name(config.weights), "grad_cam_layer": layer}
 
 
 def check_cues(method: str, dataset: str, known: bool) -> None:

@@ -239,7 +239,7 @@ def test_listing_layers_of_a_pretrained_network_gives_no_warnings(monkeypatch):
     monkeypatch.setitem(MODELS.builtin, "loaded", Loaded)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert resolve({"model": "loaded", "attributions": ("layer_grad_cam",)}).grad_cam_layer == "trunk.5"
+        assert resolve({"model": "loaded", "attributions": ("layer_grad_cam",)}).grad_cam_layer == "auto"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_listing_layers_of_a_pretrained_network_gives_no_warnings(monkeypatch):
     [
         (
             {"attributions": ("layer_grad_cam",), "grad_cam_layer": "layer4"},
-            r"unknown grad_cam_layer 'layer4' of model 'small_cnn'; choose from trunk.0, trunk.1, .*trunk.8",
+            r"unknown grad_cam_layer 'layer4' of model 'small_cnn'; choose from auto, trunk.0, trunk.1, .*trunk.8",
         ),
         ({"grad_cam_layer": "trunk.2"}, "grad_cam_layer 'trunk.2' without the attribution layer_grad_cam; add that"),
         ({"attribution_passes": 2}, "bad value 2 for attribution_passes"),
