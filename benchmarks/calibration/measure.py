@@ -1,9 +1,10 @@
-"""The analysis of a simulated sweep, compared with the truth: each comparison's value with infinitely many seeds."""
+"""The analysis of a simulated sweep, compared with the truth: the value for infinitely many seeds and settings."""
 
 import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,22 @@ from analysis.stats.cluster_bootstrap import draw_resamples
 from analysis.stats.rank_correlation import CLIP, Floats, fisher_interval
 from analysis.trials.exclusions import trials_from_table
 from analysis.trials.trials import Primary
-from benchmarks.calibration.sweeps import OUTCOME, SCORE, Cell, Scenario, draw_cells, draw_table, draw_trials
+from benchmarks.calibration.sweeps import (
+    OUTCOME,
+    SCORE,
+    Cell,
+    Scenario,
+    draw_cells,
+    draw_settings,
+    draw_table,
+    draw_trials,
+)
 
 NAMED = "named"
 """The result if an unmet requirement is named in place of an answer."""
 PERMUTATIONS = 999
 MANY = 1000
-"""Data seeds of the large simulation."""
+"""Data seeds, or settings, of the large simulation."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +115,22 @@ def _seeds(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[fl
 
 
 def _settings(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
-    """Spearman's rho of the drawn effects of settings; a floor or ceiling keeps the order of expected scores."""
+    """Expected rho of as many newly drawn settings; a floor or ceiling keeps the order of expected scores."""
     if cell.effects.shape[1] < MINIMUM_UNITS or scenario.sizes[1] < SMALLEST_SPREAD:
         return math.nan, math.nan
     if _cuts_off(scenario) and _many_trials(scenario, cell, rng)[1].mean(axis=1).std(ddof=1) < SMALLEST_SPREAD:
         return math.nan, math.nan
-    return float(stats.spearmanr(*cell.effects).statistic), cell.effects.shape[1] - 1.0
+    return _expected(scenario, cell.setting, cell.effects.shape[1]), cell.effects.shape[1] - 1.0
+
+
+@cache
+def _expected(scenario: Scenario, rho: float, n: int) -> float:
+    """Expected rho of n settings (Moran, Biometrika 35, 1948); simulated where strengths and rates add up."""
+    if not scenario.additive:
+        return 6 / (math.pi * (n + 1)) * (math.asin(rho) + (n - 2) * math.asin(rho / 2))
+    rng = np.random.default_rng(0)
+    draws = (draw_settings(scenario, rng, rho, n)[:2] for _ in range(MANY))
+    return float(np.mean([stats.spearmanr(*effects).statistic for effects in draws]))
 
 
 def _law_given_id(scenario: Scenario, cell: Cell) -> float:
@@ -122,8 +142,13 @@ def _law_given_id(scenario: Scenario, cell: Cell) -> float:
 
 
 def _given_id(scenario: Scenario, cell: Cell, rng: np.random.Generator) -> tuple[float, float]:
-    """Rho of a normal law that has the concordance of pairs matched in validation AUC, of a large simulation."""
-    scores = _many_trials(scenario, cell, rng).reshape(3, -1)
+    """Rho of a normal law with the concordance of pairs matched in validation AUC, of many new settings and seeds."""
+    if cell.effects.shape[1] > 1:
+        settings = draw_settings(replace(scenario, additive=False), rng, cell.setting, MANY)
+        many = replace(cell, means=cell.means.mean(axis=1, keepdims=True) + scenario.sizes[1] * settings)
+        scores = draw_trials(replace(scenario, training_seeds=1), many, rng, 6).reshape(3, -1)
+    else:
+        scores = _many_trials(scenario, cell, rng).reshape(3, -1)
     if scores[1].std() < SMALLEST_SPREAD:
         return math.nan, math.nan
     n = cell.kept * scenario.data_seeds[cell.dataset] * scenario.training_seeds * cell.effects.shape[1]

@@ -102,7 +102,7 @@ def related(parts: Floats, rho: float, mediated: bool) -> Floats:
 
 
 def u_shaped(parts: Floats) -> Floats:
-    """[3, …] score, outcome and validation AUC, the first two of which share only the square of the third."""
+    """[3, …] score, outcome and validation AUC; score and outcome have in common only the square of validation AUC."""
     a, b, c = parts
     common = 0.8 * (a**2 - 1) / math.sqrt(2)
     return np.stack([common + 0.6 * b, common + 0.6 * c, a])
@@ -131,14 +131,14 @@ def draw_cells(scenario: Scenario, rng: np.random.Generator, names: Sequence[str
             )
             n = int(rng.integers(4, 2 * scenario.settings + 1)) if scenario.unequal else scenario.settings
             n *= 5 if scenario.dominant and number == 0 else 1
-            effects = scenario.sizes[1] * _settings(scenario, rng, setting, n)
+            effects = scenario.sizes[1] * draw_settings(scenario, rng, setting, n)
             means = np.asarray([[0.4], [0.75], [0.9]]) + by_method[:, i, None] + effects
             kept = 0.5 if scenario.unequal and number % 2 else 1.0
             cells.append(Cell(dataset, severity, name, means, effects[:2], seed, setting, kept))
     return cells
 
 
-def _settings(scenario: Scenario, rng: np.random.Generator, rho: float, n: int) -> Floats:
+def draw_settings(scenario: Scenario, rng: np.random.Generator, rho: float, n: int) -> Floats:
     """[3, n] effects relative to their mean, which belongs to the method."""
     if scenario.additive and n % 2 == 0:
         strength = related(rng.normal(size=(3, n // 2)), rho, scenario.mediated)
