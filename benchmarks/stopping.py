@@ -1,10 +1,10 @@
-"""Sweeps that run until they are answered (`sweep.py --until answered`): wrong words at any look, and trials saved.
+"""Measures `sweep.py --until answered`: how often a look gives a wrong word, and how many trials are saved.
 
     python -m benchmarks.stopping --replay       # the stored sweeps, in the order of their data seeds
     python -m benchmarks.stopping --sweeps 100   # simulated sweeps of benchmarks/calibration, whose truth is known
 
-Every look is taken, so that the share of sweeps with a wrong word also holds if nobody stops. The trials used are those
-up to the look at which the sweep would have ended.
+The simulation takes every look, including those after the sweep would have ended. The share of sweeps with a wrong word
+at any look therefore also applies to a user who ignores the end. Trials count as used up to the look that ends it.
 """
 
 import zlib

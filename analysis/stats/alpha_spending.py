@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from scipy import optimize, stats
 
-from analysis.stats.rank_correlation import ALPHA
+from analysis.stats.rank_correlation import ALPHA, Floats
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(400)
 _BEYOND = 40.0
@@ -21,6 +21,12 @@ _BEYOND = 40.0
 def spent(share: float, alpha: float = ALPHA) -> float:
     """The two-sided level that looks up to this share of the data may use."""
     return float(4 * stats.norm.sf(stats.norm.isf(alpha / 4) / math.sqrt(share)))
+
+
+def _excess(z: float, scale: float, at: Floats, density: Floats, step: float, allowed: float) -> float:
+    """The probability of a path beyond ±z · scale, given its density at these points, less the allowed one."""
+    beyond = stats.norm.sf((z * scale - at) / step) + stats.norm.sf((z * scale + at) / step)
+    return float(density @ beyond) - allowed
 
 
 @cache
@@ -34,13 +40,8 @@ def nominal_level(shares: tuple[float, ...], alpha: float = ALPHA) -> float:
     for share in shares:
         step = math.sqrt(share - before)
         allowed = spent(share, alpha) - used
-
-        def excess(z: float) -> float:
-            bound = z * math.sqrt(share)  # noqa: B023
-            beyond = stats.norm.sf((bound - at) / step) + stats.norm.sf((bound + at) / step)  # noqa: B023
-            return float(density @ beyond) - allowed  # noqa: B023
-
-        z = float(optimize.brentq(excess, 0.0, _BEYOND, xtol=1e-10))
+        known = (math.sqrt(share), at, density, step, allowed)
+        z = float(optimize.brentq(_excess, 0.0, _BEYOND, known, xtol=1e-10))
         bound = z * math.sqrt(share)
         nodes = bound * _NODES
         law = stats.norm.pdf((nodes[:, None] - at) / step) / step

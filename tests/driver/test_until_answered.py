@@ -1,4 +1,4 @@
-"""--until answered: blocks that are whole designs, a look after each, and an end that later commands keep."""
+"""`--until answered`: each block is a complete design, a look follows it, and later commands keep a sweep ended."""
 
 import io
 import json
@@ -40,7 +40,7 @@ def records(tmp_path):
 
 
 class Trained:
-    """Writes the records of a queue's trials in place of training, and keeps the number of trials of each queue."""
+    """Writes records instead of training, and counts the trials of each queue."""
 
     def __init__(self, records, rho=CLEAR, dies_after=None):
         self.records, self.rho, self.dies_after, self.sizes = records, rho, dies_after, []
@@ -60,7 +60,7 @@ class Trained:
 
 
 def run(plan, records, train):
-    """One command: the plan with its looks, declared and run; returns what it prints, and the plan at its end."""
+    """Run one command. Returns its output and the final plan."""
     plan = until_answered(plan, records.manifest())
     declare(records, plan, "python sweep.py")
     out = io.StringIO()

@@ -72,6 +72,33 @@ def test_the_seed_interval_leaves_out_each_data_seed():
     assert math.atanh(result.ci_low) == pytest.approx(math.atanh(result.estimate) - reach)
 
 
+def test_training_seeds_that_recur_add_their_variance_less_that_of_pairs():
+    table = layered(seed=Layer(0.4, 0.05, 0.05), methods=METHODS[:3], strengths=(1.0, 10.0), seeds=24)
+    table["data_seed"], table["seed"] = table["seed"] % 8, table["seed"] // 8
+    of_seed = np.random.default_rng(0).normal(size=(3, 1)) * [0.05, 0.05]
+    table[[SCORE, OUTCOME]] += of_seed[table["seed"]]
+    parts = [part for _, part in without_images(table).groupby([*CELL, "strength"])]
+
+    def variance(*ways):
+        """The jackknife over groups of trials, of the mean z by weights n − 3, whose share of a group is left."""
+
+        def mean(keep):
+            kept = [part[keep(part)] for part in parts]
+            z = [math.atanh(stats.spearmanr(p[SCORE], p[OUTCOME]).statistic) for p in kept]
+            return np.average(z, weights=[len(p) - 3 for p in kept])
+
+        groups = table[list(ways)].drop_duplicates()
+        deleted = [mean(lambda p, group=group: (p[list(ways)] != group).any(axis=1)) for _, group in groups.iterrows()]
+        weight = sum(len(p) - 3 for p in parts)
+        return (weight - len(table) / len(groups)) / weight * np.var(deleted) * len(deleted)
+
+    by_data, by_seed, by_both = variance("data_seed"), variance("seed"), variance("seed", "data_seed")
+    assert by_seed > by_both
+    assert compared(table, "seed").standard_error ** 2 == pytest.approx(by_data + by_seed - by_both)
+    alone = table.assign(seed=table["seed"] + 10 * table["data_seed"])
+    assert compared(alone, "seed").standard_error ** 2 == pytest.approx(by_data)
+
+
 def partial(part, control):
     x, y, a = (stats.rankdata(part[name]) for name in (SCORE, OUTCOME, control))
     rest = [ranks - np.polyval(np.polyfit(a / len(a), ranks, 3), a / len(a)) for ranks in (x, y)]

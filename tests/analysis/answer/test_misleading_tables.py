@@ -5,8 +5,15 @@ import pandas as pd
 import pytest
 from support.layered_trials import METHODS, OUTCOME, SCORE, STRENGTHS, Layer, layered
 
-from analysis.answer.answer import answer
+from analysis.answer.answer import answer, comparisons_of
+from analysis.answer.combine import MINIMUM_DATASETS
 from analysis.numbers import with_interval
+from analysis.stats.cluster_bootstrap import draw_resamples
+from analysis.trials.exclusions import trials_from_table
+from analysis.trials.trials import Primary
+from benchmarks.calibration.measure import measure
+from benchmarks.calibration.scenarios import SCENARIOS
+from records import Manifest
 from records.columns import COMPARISONS
 
 CLOSE, WIDE = Layer(0.95, 0.05, 0.05), Layer(0.0, 0.05, 0.05)
@@ -20,6 +27,14 @@ def summary(table):
         for c in result.comparisons
     }
     return result.verdict.answer, words
+
+
+def compared(table, *names):
+    """The comparisons by name, without the rest of the analysis."""
+    declared = Manifest(primary=Primary(), comparisons=names or COMPARISONS)
+    trials = trials_from_table(table, sweep="table", source="a table", declared=declared)
+    resamples = draw_resamples(trials.table, replicates=1, seed=0)
+    return {c.comparison: c for c in comparisons_of(trials, Primary(), resamples, smallest_effect=0.3)}
 
 
 def joined(*tables):
@@ -218,3 +233,91 @@ def test_a_dataset_with_too_few_data_seeds_does_not_block_the_others():
     by_name = {c.comparison: c for c in result.comparisons}
     assert by_name["seed"].answer == "yes"
     assert by_name["given_id"].reason == "a dataset has 3 data seeds, fewer than 6"
+
+
+def test_settings_of_no_relation_seldom_have_a_word():
+    # All data seeds agree on the order of four strengths, which has nothing to do with the maps.
+    drawn = {"setting": Layer(0.0, 0.1, 0.1), "methods": METHODS[:2], "strengths": STRENGTHS[:4], "seeds": 6}
+    tables = (layered(**drawn, severities=(0.5, 1.0), rng=rng) for rng in range(20))
+    words = [compared(table, "setting")["setting"].answer for table in tables]
+    assert sum(word != "undecided" for word in words) <= 1  # 5 %
+
+
+def test_a_u_shaped_dependence_on_validation_alone_adds_nothing():
+    table = layered(seeds=40)
+    first, second, validation = np.random.default_rng(0).normal(size=(3, len(table)))
+    common = (validation**2 - 1) / 2**0.5
+    for name, noise in ((SCORE, first), (OUTCOME, second)):
+        table[name] += 0.05 * (0.8 * common + 0.6 * noise)
+    table["valid_id.auc"] = 0.9 + 0.02 * validation
+    results = compared(table, "seed", "given_id")
+    assert results["seed"].answer == "yes"
+    assert results["given_id"].answer == "no"
+    assert results["given_id"].matched_pairs == pytest.approx(0.5, abs=0.06)
+
+
+def test_the_difficulty_of_images_is_no_relation():
+    # Pairs on the same images have nothing in common, pairs on others mostly the images.
+    table = layered(data_seed=Layer(0.95, 0.05, 0.05), seed=WIDE, seeds=20)
+    results = compared(table, "seed", "given_id")
+    assert [result.answer for result in results.values()] == ["no", "no"]
+    assert results["given_id"].matched_pairs == pytest.approx(0.5, abs=0.03)
+    others = [part[[SCORE, OUTCOME]].corr("kendall").iloc[0, 1] for _, part in table.groupby(["method", "strength"])]
+    assert np.mean(others) > 0.2
+
+
+def test_one_sign_of_different_sizes_does_not_differ():
+    weak, strong = (
+        layered(seed=Layer(rho), severities=(s,), rng=i) for i, (rho, s) in enumerate([(0.4, 0.5), (0.9, 1)])
+    )
+    for result in compared(joined(weak, strong), "seed", "given_id").values():
+        assert (result.answer, result.generality) == ("yes", "same sign")
+        low, high = (level.estimate for level in result.strata)
+        assert high - low > 0.4
+
+
+def test_one_method_that_is_reversed_is_named():
+    others = layered(seed=CLOSE, methods=METHODS[1:], seeds=20)
+    opposite = layered(seed=Layer(-0.9, 0.05, 0.05), methods=METHODS[:1], seeds=20, rng=1)
+    result = compared(joined(others, opposite), "seed")["seed"]
+    assert (result.answer, result.generality, result.differ_among) == ("yes", "signs differ", "methods")
+    assert result.signs[0].least.method == METHODS[0]
+    assert "the sign differs among methods: −0.8" in result.sentence
+
+
+def test_a_map_of_noise_whose_order_is_stable_in_one_cell_has_no_estimate():
+    table = layered(setting=Layer(0.0, 0.0, 0.1), seed=Layer(0.0, 0.02, 0.02), severities=(0.5, 0.7, 0.9, 1.0))
+    (result,) = compared(table, "setting").values()
+    assert (result.n_cells, result.answer, result.ci_low) == (1, "undecided", None)
+    assert result.reason == "1 cell has a value, fewer than 3"
+    assert result.sentence.endswith("(1 cell has a value, fewer than 3).")
+
+
+@pytest.mark.parametrize("n", [MINIMUM_DATASETS - 1, MINIMUM_DATASETS])
+def test_below_five_datasets_nothing_is_said_of_a_new_one(n):
+    table = layered(seed=CLOSE, datasets=tuple("abcdefgh"[:n]), methods=METHODS[:3], seeds=6, strengths=STRENGTHS[:2])
+    result = compared(table, "seed")["seed"]
+    assert (result.prediction_dataset_low is None, result.prediction_dataset_high is None) == (n < 5, n < 5)
+    assert result.prediction_low is not None
+
+
+def test_pairs_matched_in_validation_count_those_whose_better_map_is_better():
+    assert compared(layered(seed=Layer(0.9)), "given_id")["given_id"].matched_pairs > 0.6
+    assert compared(layered(seed=Layer(-0.9)), "given_id")["given_id"].matched_pairs < 0.4
+
+
+@pytest.mark.parametrize(
+    ("distance", "pairs"), [(0.02, 6 * 5 * (9 + 8 + 7 + 6 + 5)), (0.009, 6 * (49 + 48 + 47 + 46 + 45))]
+)
+def test_matched_pairs_differ_by_at_most_a_hundredth(distance, pairs):
+    # Validation AUC is that of the setting: five of ten trials each, in which a trial is compared with the next five.
+    table = layered(seed=CLOSE)
+    table["valid_id.auc"] = 0.8 + distance * table["strength"].map(STRENGTHS.index)
+    assert compared(table, "given_id")["given_id"].n_matched_pairs == pairs
+
+
+@pytest.mark.slow
+def test_training_seeds_that_recur_widen_the_interval():
+    (scenario,) = (s for s in SCENARIOS if s.name == "a training seed shared too")
+    covered = [measure(scenario, number)["seed"]["covered"] for number in range(20)]
+    assert sum(covered) >= 17  # 95 % less two standard errors of chance; half of them by data seeds alone
