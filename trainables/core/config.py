@@ -2,17 +2,20 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from records import columns
-from trainables.core.errors import ConfigurationError
+from trainables.core.errors import ConfigurationError, shortened
 
 Preset = Literal["fixed", "paper"]
 Precision = Literal["float32", "bfloat16"]
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "cosine", "step"]
 Selection = Literal["last", "best_valid_id", "best_valid_ood"]
 EmptyMask = Literal["skip", "outside", "inside"]
 MaskCondition = Literal["expert", "random", "shifted", "other", "ones"]
@@ -23,9 +26,12 @@ DETECTED = ("method_revision", "dataset_revision", "blur_scale", columns.PLUGINS
 OMITTED_AT_DEFAULT = (
     *("attribution_passes", "faithfulness", "grad_cam_layer", "metrics"),
     *("precision", "randomisation_check", "weights", "keep_head"),
+    *("optimizer", "momentum", "nesterov", "weight_decay", "schedule", "step_epochs", "warmup", "clip_norm"),
+    *("freeze", "head_lr"),
 )
 """Added later; left out of the key and of the record at their default, so that equal keys have equal columns."""
 AUTO = "auto"
+FREEZE_ALL_BUT = r"all_but_([1-9][0-9]{0,3})"
 KEY_LENGTH = 16
 LARGEST_SEED = 2**63 - 1
 """Of a column of whole numbers in a table."""
@@ -77,7 +83,37 @@ class TrialConfig(BaseModel):
     selection: Selection = Field("best_valid_id", description="which epoch's weights are scored")
     selection_warmup: int = Field(4, ge=0, description="first epoch index that selection may choose")
     epochs: int = Field(10, ge=1, le=10_000, description="passes over the training set")
-    lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="Adam's learning rate")
+    lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="learning rate, the highest of the schedule")
+    optimizer: Optimizer = Field("adam", description="torch's optimiser; sgd has momentum")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    nesterov: bool = Field(False, description="Nesterov's momentum, for sgd")
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="as torch applies it, to all trained weights, normalisation and biases included: adam and sgd add "
+        "weight_decay times the weights to the gradient (L2), adamw shrinks the weights apart from it (decoupled)",
+    )
+    schedule: Schedule = Field(
+        "constant",
+        description="of the learning rate after the warm-up: constant, a cosine to 0 at the end of training, or a "
+        "tenth after every step_epochs (step)",
+    )
+    step_epochs: int = Field(30, ge=1, description="epochs between the steps of schedule step")
+    warmup: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="epochs at the start in which the learning rate rises linearly"
+    )
+    clip_norm: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="largest norm of the gradient of all trained weights; 0: no limit"
+    )
+    freeze: str = Field(
+        "none",
+        description="weights that are not trained: none, trunk (all but the head), or all_but_N (all but the head and "
+        "the last N blocks). Frozen batch normalisation keeps its statistics",
+    )
+    head_lr: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="learning rate of the head, the last linear layer; null: lr"
+    )
     batch_size: int = Field(32, ge=2, description="images per step")
     precision: Precision = Field(
         "float32",
@@ -138,6 +174,16 @@ class TrialConfig(BaseModel):
         if isinstance(values, dict) and values.get("preset") == "paper":
             return {"empty_mask": "outside", **values}
         return values
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _spelling(cls, value: Any) -> Any:
+        if not isinstance(value, str) or not re.fullmatch(rf"none|trunk|{FREEZE_ALL_BUT}", value):
+            raise ConfigurationError(
+                f"bad value {shortened(value)} for freeze; choose none, trunk, or all_but_N for all but the last N "
+                "blocks, for example all_but_2"
+            )
+        return value
 
     @classmethod
     def own_settings(cls) -> set[str]:

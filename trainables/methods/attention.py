@@ -18,8 +18,13 @@ from trainables.models import Classifier
 
 def logits_and_grad_cam(model: Classifier, batch: Batch) -> tuple[Logits, Cells]:
     """The logits, and Grad-CAM of the true class at the resolution of the trunk's last map."""
-    last, (logits, _) = model.with_map(batch.images)
+    last, (logits, _) = model.with_map(images_for_map(model, batch))
     return logits, grad_cam(of_class(logits, batch.labels), last)
+
+
+def images_for_map(model: Classifier, batch: Batch) -> Images:
+    """The batch's images, with a gradient if layers are frozen, as Grad-CAM differentiates with respect to the map."""
+    return images_with_gradient(batch) if model.frozen else batch.images
 
 
 class EnergyOptions(Options):
@@ -172,7 +177,7 @@ class RRRGradCAM(Penalty):
 
     def penalised_loss(self, model: Classifier, batch: Batch) -> Loss:
         outside, takes_part = outside_pixels(batch.masks, self.config.empty_mask)
-        last, (logits, _) = model.with_map(batch.images)
+        last, (logits, _) = model.with_map(images_for_map(model, batch))
         cam = signed_grad_cam if self.config.preset == "paper" else grad_cam
         maps = unit_range(cam(logits.amax(dim=1), last))
         penalty = rrr_grad_cam_penalty(maps, share_of_cells(outside, maps), takes_part, self.config.preset)

@@ -18,12 +18,13 @@ from trainables.models import Classifier
 def influence(
     model: Classifier, logits: Logits, images: Images, labels: Labels, reduction: Literal["sum", "mean"] = "sum"
 ) -> Images:
-    """IF = d( sum_theta dL/dtheta ) / dx, L the cross-entropy of the batch in nats, theta all parameters.
+    """IF = d( sum_theta dL/dtheta ) / dx, L the cross-entropy of the batch in nats, theta all trained weights.
 
-    How changing a pixel changes the training step, summed over parameters. `logits` must come from `images`.
+    How changing a pixel changes the training step, summed over the weights. `logits` must come from `images`.
     """
     entropy = cross_entropy(logits, labels, reduction=reduction)
-    slopes = torch.autograd.grad(entropy, list(model.parameters()), create_graph=True)
+    trained = [weights for weights in model.parameters() if weights.requires_grad]
+    slopes = torch.autograd.grad(entropy, trained, create_graph=True)
     total = torch.stack([slope.sum() for slope in slopes]).sum()
     (gradient,) = torch.autograd.grad(total, images, create_graph=True)
     return gradient

@@ -36,6 +36,8 @@ class Classifier(nn.Module):
     made_for: Inputs
     side: int | None = None
     """Side in pixels of the only images that the network takes; None if it takes any."""
+    frozen: tuple[nn.Module, ...] = ()
+    """Modules that stay in evaluation mode."""
 
     def __init__(self, channels: int, classes: int):
         super().__init__()
@@ -46,6 +48,12 @@ class Classifier(nn.Module):
     def build_trunk(self, channels: int) -> nn.Module:
         """The convolutions: images [batch, channels, height, width] to maps [batch, feature_size, h, w]."""
         raise NotImplementedError
+
+    def train(self, mode: bool = True) -> "Classifier":
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
         return self.read(self.trunk(images))

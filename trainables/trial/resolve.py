@@ -18,6 +18,7 @@ from trainables.models import MODELS, library_of, weights
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.attribution.grad_cam import check_layer
 from trainables.saliency.localisation import LOCALISATION, TUNED
+from trainables.trial.recipe import check_recipe
 
 
 def resolve(settings: Mapping[str, Any]) -> TrialConfig:
@@ -134,6 +135,7 @@ def _check(config: TrialConfig, side: int) -> None:
                 f"{setting} with mask_test, which applies the expert's masks to the images of all splits; "
                 f"leave it at {default} or mask_test at false"
             )
+    check_recipe(config, side)
     METHODS[config.method].check(config)
 
 

@@ -2,11 +2,13 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from records import columns
 from trainables.core.batch import Batch
@@ -69,10 +71,13 @@ def train_epoch(
     batches: Iterable[Batch],
     precision: Precision,
     epoch: int,
+    schedule: LRScheduler | None = None,
+    clip_norm: float = 0.0,
 ) -> tuple[float, float, int]:
     """Take an optimiser step for each batch that updates the model, and leave the model in train mode.
 
-    `precision` is that of the loss's forward pass; `epoch` is for the error's message.
+    `precision` is that of the loss's forward pass; `epoch` is for the error's message. The schedule takes a step for
+    each batch; gradients are scaled to a norm of at most `clip_norm` unless it is 0.
 
     Returns:
         Classification loss and unweighted penalty, means over the images, and how many batches updated the model.
@@ -81,6 +86,7 @@ def train_epoch(
         DivergedError: a loss or penalty is not finite; the message names batch and epoch.
     """
     model.train()
+    trained = [weights for weights in model.parameters() if weights.requires_grad]
     classification, penalty, images, steps = 0.0, 0.0, 0, 0
     for number, batch in enumerate(batches):
         with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
@@ -96,8 +102,15 @@ def train_epoch(
         if loss.updates_model:
             optimizer.zero_grad(set_to_none=True)
             total.backward()
+            if clip_norm:
+                nn.utils.clip_grad_norm_(trained, clip_norm)
             optimizer.step()
             steps += 1
+        if schedule is not None:
+            with warnings.catch_warnings():
+                # The first batches of the adversarial method under preset paper leave the model as it is.
+                warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler.step\(\)` before")
+                schedule.step()
         size = len(batch.labels)
         classification += loss.classification.item() * size
         penalty += loss.penalty.item() * size

@@ -17,6 +17,7 @@ from trainables.models.weights import load_weights
 from trainables.trial.data import images_of, load_splits, training_masks
 from trainables.trial.evaluate import evaluate, logits_of, probes, split_performance
 from trainables.trial.explain import Localised, localise
+from trainables.trial.recipe import freeze, optimizer_of, schedule_of
 from trainables.trial.same_training import training_key
 from trainables.trial.train import BestEpoch, candidate_epoch, select, train_epoch
 
@@ -52,7 +53,9 @@ class Trial:
         if self.method.second_order and self.method.weight:
             # torch's second derivative of convolutions and batch normalisation is a quarter slower channels last.
             self.model.to(memory_format=torch.contiguous_format)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr)
+        freeze(config, self.model)
+        self.optimizer = optimizer_of(config, self.model)
+        self.schedule = schedule_of(config, self.optimizer, math.ceil(len(train) / config.batch_size))
         self.order_rng = torch_stream("batch order", config.seed)
         self.epoch = 0
         self.model_steps = 0
@@ -76,7 +79,14 @@ class Trial:
         """
         self.method.epoch = self.epoch
         classification, penalty, steps = train_epoch(
-            self.model, self.method, self.optimizer, self.batches(), self.config.precision, self.epoch
+            self.model,
+            self.method,
+            self.optimizer,
+            self.batches(),
+            self.config.precision,
+            self.epoch,
+            self.schedule,
+            self.config.clip_norm,
         )
         self.model_steps += steps
         return self.end_epoch(classification, penalty)
@@ -143,6 +153,7 @@ class Trial:
             "model_steps": self.model_steps,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule else None,
             "method": self.method.state_dict(),
             "order_rng": self.order_rng.get_state(),
             "best": {selection: best.state_dict() for selection, best in self.best.items()},
@@ -171,6 +182,8 @@ class Trial:
         self.model_steps = state["model_steps"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule:
+            self.schedule.load_state_dict(state["schedule"])
         self.method.load_state_dict(state["method"])
         self.order_rng.set_state(state["order_rng"])
         for selection in self.best.keys() & state["best"].keys():

@@ -25,12 +25,15 @@ FULL |= {"lr": 0.01, "precision": "bfloat16", "batch_size": 16, "empty_mask": "i
 FULL |= {"mask_dilation": 1, "mask_condition": "shifted", "mask_fraction": 0.5, "mask_test": False}
 FULL |= {"attributions": ("occlusion", "layer_grad_cam"), "attribution_passes": 30, "metrics": ("energy", "iou_tuned")}
 FULL |= {"faithfulness": True, "grad_cam_layer": "trunk.2", "randomisation_check": True}
+FULL |= {"optimizer": "sgd", "momentum": 0.8, "nesterov": True, "weight_decay": 0.01, "schedule": "step"}
+FULL |= {"step_epochs": 2, "warmup": 1.0, "clip_norm": 2.0, "freeze": "all_but_1", "head_lr": 0.02}
 FULL |= {"integrated_gradients_steps": 9, "disc_iter": 3, "disc_lr": 0.002, "disc_width": 32}
 FULL |= {"weights": "random", "keep_head": False}
 FULL |= {"variant": "paper", "n_train": 40, "n_valid": 48, "n_test": 56}
 # Other values of the settings that are no numbers.
 OTHER = {"method": "gradmask", "model": "resnet18", "preset": "paper", "selection": "best_valid_ood"}
 OTHER |= {"precision": "float32", "mask_condition": "random", "empty_mask": "outside", "variant": "hard"}
+OTHER |= {"optimizer": "adam", "schedule": "cosine", "freeze": "all_but_2"}
 OTHER |= {"attributions": ("layer_grad_cam",), "metrics": ("energy",), "grad_cam_layer": "trunk.1"}
 
 
@@ -58,6 +61,10 @@ def test_key_changes_with_each_setting(field):
     changed = {**FULL, field: other}
     if field == "method":
         changed = without(changed, "disc_iter", "disc_lr", "disc_width")
+    if field == "optimizer":
+        changed = without(changed, "momentum", "nesterov")
+    if field == "schedule":
+        changed = without(changed, "step_epochs")
     assert resolve(changed).trial_key != resolve(FULL).trial_key
 
 
