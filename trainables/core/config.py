@@ -14,6 +14,7 @@ from trainables.core.errors import ConfigurationError, shortened
 
 Preset = Literal["fixed", "paper"]
 Precision = Literal["float32", "bfloat16"]
+Augment = Literal["none", "flip", "crop_flip", "affine", "color"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "step"]
 Selection = Literal["last", "best_valid_id", "best_valid_ood"]
@@ -27,7 +28,7 @@ OMITTED_AT_DEFAULT = (
     *("attribution_passes", "faithfulness", "grad_cam_layer", "metrics"),
     *("precision", "randomisation_check", "weights", "keep_head"),
     *("optimizer", "momentum", "nesterov", "weight_decay", "schedule", "step_epochs", "warmup", "clip_norm"),
-    *("freeze", "head_lr"),
+    *("freeze", "head_lr", "augment"),
 )
 """Added later; left out of the key and of the record at their default, so that equal keys have equal columns."""
 AUTO = "auto"
@@ -115,6 +116,13 @@ class TrialConfig(BaseModel):
         None, gt=0, allow_inf_nan=False, description="learning rate of the head, the last linear layer; null: lr"
     )
     batch_size: int = Field(32, ge=2, description="images per step")
+    augment: Augment = Field(
+        "none",
+        description="random changes of training images, which masks follow: mirrored (flip); a part of 70 to 100 % "
+        "of the area, of sides 3:4 to 4:3, resized and mirrored (crop_flip); rotated by up to 45 degrees, shifted by "
+        "up to 15 % and scaled by 85 to 115 % (affine); crop_flip with changes of brightness, contrast, saturation and "
+        "hue, for pixels in [0, 1] (color). torchvision's RandAugment and its relatives do not take masks",
+    )
     precision: Precision = Field(
         "float32",
         description="of convolutions and matrix products in training. bfloat16 is faster where the device supports it "

@@ -18,6 +18,7 @@ from trainables.models import MODELS, library_of, weights
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.saliency.attribution.grad_cam import check_layer
 from trainables.saliency.localisation import LOCALISATION, TUNED
+from trainables.trial.augment import check_augment
 from trainables.trial.recipe import check_recipe
 
 
@@ -64,6 +65,7 @@ def resolve(settings: Mapping[str, Any]) -> TrialConfig:
         raise ConfigurationError(_explain(error)) from None
     _check(config, dataset.side(completed))
     _check_pixel_values(config, method, method_options, dataset.limits(dataset_options))
+    check_augment(config, dataset.limits(dataset_options))
     detected = {
         "method_revision": method.revision(config),
         "dataset_revision": dataset.revision(dataset_options),

@@ -14,6 +14,7 @@ from trainables.core.streams import torch_stream
 from trainables.methods import METHODS
 from trainables.models.initialise import initialise
 from trainables.models.weights import load_weights
+from trainables.trial.augment import augment
 from trainables.trial.data import images_of, load_splits, training_masks
 from trainables.trial.evaluate import evaluate, logits_of, probes, split_performance
 from trainables.trial.explain import Localised, localise
@@ -92,12 +93,19 @@ class Trial:
         return self.end_epoch(classification, penalty)
 
     def batches(self) -> Iterator[Batch]:
-        """The training images in a new random order, `batch_size` at a time; the last batch may be smaller."""
+        """The training images in a new random order, `batch_size` at a time; the last batch may be smaller.
+
+        With `augment`, the images are changed anew in each epoch.
+        """
         train = self.splits["train"]
         rng = torch_stream("method", self.config.seed, self.epoch)
-        for index in torch.randperm(len(train), generator=self.order_rng).split(self.config.batch_size):
-            parts = train.images, train.labels, self.train_masks, train.cues
-            images, labels, masks, cues = (part[index].to(self.device) for part in parts)
+        order = torch.randperm(len(train), generator=self.order_rng)
+        for number, index in enumerate(order.split(self.config.batch_size)):
+            images, masks = train.images[index], self.train_masks[index]
+            if self.config.augment != "none":
+                images, masks = augment(self.config, images, masks, train.limits[0], self.epoch, number)
+            parts = images, train.labels[index], masks, train.cues[index]
+            images, labels, masks, cues = (part.to(self.device) for part in parts)
             yield Batch(images, labels, masks, rng, cues)
 
     def end_epoch(self, classification: float, penalty: float) -> dict[str, float]:

@@ -27,13 +27,14 @@ FULL |= {"attributions": ("occlusion", "layer_grad_cam"), "attribution_passes": 
 FULL |= {"faithfulness": True, "grad_cam_layer": "trunk.2", "randomisation_check": True}
 FULL |= {"optimizer": "sgd", "momentum": 0.8, "nesterov": True, "weight_decay": 0.01, "schedule": "step"}
 FULL |= {"step_epochs": 2, "warmup": 1.0, "clip_norm": 2.0, "freeze": "all_but_1", "head_lr": 0.02}
+FULL |= {"augment": "crop_flip"}
 FULL |= {"integrated_gradients_steps": 9, "disc_iter": 3, "disc_lr": 0.002, "disc_width": 32}
 FULL |= {"weights": "random", "keep_head": False}
 FULL |= {"variant": "paper", "n_train": 40, "n_valid": 48, "n_test": 56}
 # Other values of the settings that are no numbers.
 OTHER = {"method": "gradmask", "model": "resnet18", "preset": "paper", "selection": "best_valid_ood"}
 OTHER |= {"precision": "float32", "mask_condition": "random", "empty_mask": "outside", "variant": "hard"}
-OTHER |= {"optimizer": "adam", "schedule": "cosine", "freeze": "all_but_2"}
+OTHER |= {"optimizer": "adam", "schedule": "cosine", "freeze": "all_but_2", "augment": "color"}
 OTHER |= {"attributions": ("layer_grad_cam",), "metrics": ("energy",), "grad_cam_layer": "trunk.1"}
 
 
