@@ -19,6 +19,8 @@ from search_spaces.space import Search as Search
 from search_spaces.space import Settings as Settings
 from search_spaces.space import Space as Space
 from search_spaces.space import Tuned as Tuned
+from search_spaces.waterbirds import waterbirds as waterbirds
+from search_spaces.xray_densenet import xray_densenet as xray_densenet
 from trainables.core.registry import Named
 
 _BUILT_IN: dict[str, Callable[[], Space]] = {
@@ -31,5 +33,7 @@ _BUILT_IN: dict[str, Callable[[], Space]] = {
     "paper_seeds": paper_seeds,
     "resnet18": resnet18,
     "smoke": smoke,
+    "waterbirds": waterbirds,
+    "xray_densenet": xray_densenet,
 }
 SPACES = Named("spaces", _BUILT_IN)

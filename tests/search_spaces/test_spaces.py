@@ -6,6 +6,7 @@ from itertools import product
 
 import pandas as pd
 import pytest
+from support import tiny_waterbirds
 
 from analysis.answer.cells import MINIMUM_UNITS
 from analysis.answer.combine import MINIMUM_CELLS, MINIMUM_METHODS
@@ -141,6 +142,30 @@ def test_the_x_ray_sets_of_the_paper_are_available_on_request(name, number):
     rrr = [s for s in on_request["rsna_view"] if (s["method"], s["severity"]) == ("rrr", 0.8)]
     if name == "paper_seeds":
         assert {(s["lr"], s["strength"], s["image_size"]) for s in rrr} == {(1e-2, 1e-4, 224)}
+
+
+def test_waterbirds_is_the_published_recipe(tmp_path):
+    (trials,) = SPACES["waterbirds"]().on_request.values()
+    root = tiny_waterbirds.make(tmp_path)
+    configs = [resolve({**settings, "root": str(root)}) for settings in trials]
+    assert len({config.trial_key for config in configs}) == len(SPACES["waterbirds"]().trials)
+    recipes = {(c.lr, c.weight_decay, c.optimizer, c.momentum, c.schedule, c.batch_size, c.epochs) for c in configs}
+    assert recipes == {(lr, decay, "sgd", 0.9, "constant", 128, 300) for lr, decay in ((1e-3, 1e-4), (1e-5, 1.0))}
+    networks = {(c.model, c.weights, c.augment, c.dataset_options["image_size"]) for c in configs}
+    assert networks == {("torchvision:resnet50", "pretrained", "none", 224)}
+
+
+def test_xray_densenet_is_the_published_recipe():
+    space = SPACES["xray_densenet"]()
+    recipes = {(c.lr, c.weight_decay, c.optimizer, c.momentum, c.batch_size) for c in map(resolve, space.trials)}
+    assert recipes == {(0.01, 1e-4, "sgd", 0.9, 16)}
+    for dataset, trials in space.on_request.items():
+        known = set(TrialConfig.model_fields) | set(DATASETS[dataset].Options.model_fields)
+        assert len(trials) == len(space.trials)
+        assert all(set(settings) <= known and settings["dataset"] == dataset for settings in trials)
+        assert {(s["model"], s["weights"], s["augment"], s["image_size"], s["severity"]) for s in trials} == {
+            ("torchvision:densenet121", "pretrained", "flip", 224, 0.8)
+        }
 
 
 def test_the_dilation_of_a_published_blur():
