@@ -10,7 +10,7 @@ from operator import itemgetter
 import pandas as pd
 
 from analysis.answer.answer import Analysis
-from analysis.answer.cells import CellValue, CellValues, Data, collect, too_few
+from analysis.answer.cells import CellValue, CellValues, Data, by_draw, collect, too_few
 from analysis.answer.given_id import control_of, given_id_values
 from analysis.answer.seeds import ranked, unranked, without_images
 from analysis.numbers import column_name, with_interval
@@ -22,7 +22,6 @@ from analysis.trials.trials import UNKNOWN_DATA_SEEDS
 from records import columns
 
 RATE = f"{columns.HYPERPARAMETER_PREFIX}lr"
-BETWEEN = " at "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +31,6 @@ class SingleTrainings(Estimate):
     score: str
     control: str | None
     """The column that ranks are adjusted for; None without adjustment."""
-    rate: str | None
-    """The learning rate; None for all of them, each by itself."""
     n_trials: int = 0
 
 
@@ -42,47 +39,52 @@ def single_trainings(analysis: Analysis) -> tuple[SingleTrainings, ...]:
 
     Trials of a cell differ in seeds, strength and further settings. What a data seed's images do to all other
     configurations at the rate is subtracted first; given validation AUC, ranks are adjusted as in the comparison
-    `given_id`.
+    `given_id`. Intervals hold for the draw of data seeds and settings.
 
     Returns:
-        The correlation over all learning rates and, if there are several, at each; then the same given validation AUC.
+        The correlation, each learning rate by itself; then the same given validation AUC.
     """
     table, _, outcome = analysis.data
     score = columns.localisation("test_id", analysis.primary.metric, analysis.primary.attribution)
     rates = table[RATE].astype(str) if RATE in table else pd.Series("", table.index)
     # Trials of another learning rate are taken as those of another dataset, so that no cell or stratum mixes rates.
-    apart = table.assign(dataset=table["dataset"] + BETWEEN + rates)
+    apart = table.assign(dataset=table["dataset"] + " at " + rates)
     data = Data(apart, score, outcome, analysis.resamples, analysis.seed)
     reason = data.unfit() if analysis.trials.data_seeds_known else UNKNOWN_DATA_SEEDS
     if reason is not None:
-        return (SingleTrainings(score=score, control=None, rate=None, reason=reason),)
-    results = []
-    for control in (None, *filter(None, [control_of(data)])):
-        every = (_values(data) if control is None else given_id_values(data)).shifted
-        by_rate = every.grouped(lambda cell: cell[0].rpartition(BETWEEN)[2])
-        levels: dict[str | None, CellValues] = {None: every} | (by_rate if len(by_rate) > 1 else {})
-        results += [_estimated(SingleTrainings(score=score, control=control, rate=r), levels[r]) for r in levels]
+        return (SingleTrainings(score=score, control=None, reason=reason),)
+    results = [_estimated(SingleTrainings(score=score, control=None), _values(data).shifted)]
+    if control := control_of(data):
+        results.append(_estimated(SingleTrainings(score=score, control=control), given_id_values(data).shifted))
     return tuple(results)
 
 
 def _values(data: Data) -> CellValues:
     """The values of the cells without a control."""
-    centred = without_images(data)
 
-    def value(cell: Cell) -> CellValue | str:
-        rows = data.cells[cell][centred.present[data.cells[cell]]]
-        return too_few(len(rows), "trials") or unranked(data, rows) or ranked(centred, cell, rows)
+    def values(data: Data) -> CellValues:
+        centred = without_images(data)
+        return collect(((cell, _of_cell(data, centred, cell)) for cell in data.cells), fisher=True)
 
-    return collect(((cell, value(cell)) for cell in data.cells), fisher=True)
+    return replace(values(data), by_training_seed=tuple(map(values, data.by_training_seed)))
+
+
+def _of_cell(data: Data, centred: Data, cell: Cell) -> CellValue | str:
+    rows = data.cells[cell][centred.present[data.cells[cell]]]
+    value = too_few(len(rows), "trials") or unranked(data, rows) or ranked(centred, cell, rows)
+    if isinstance(value, str):
+        return value
+    axes = {axis: levels[rows] for axis, levels in data.axes.items()}
+    return replace(value, drawn=by_draw(centred.x[rows], centred.y[rows], axes, "fisher"))
 
 
 def _estimated(result: SingleTrainings, values: CellValues) -> SingleTrainings:
     if not values.values:
         return replace(result, reason="no cell has trials to rank at one learning rate")
-    rho, interval = values.rho, values.interval()
-    result = replace(result, estimate=rho.whole, n_trials=sum(value.n_trials for value in values.values))
-    if interval is None or not interval.standard_error:
-        return replace(result, interval_reason=rho.no_interval or "the same without any one of the data seeds")
+    interval, n_trials = values.interval(), sum(value.n_trials for value in values.values)
+    result = replace(result, estimate=values.rho.whole, n_trials=n_trials)
+    if interval is None:
+        return replace(result, interval_reason=values.rho.no_interval)
     return replace(result, ci_low=interval.low, ci_high=interval.high)
 
 
@@ -90,7 +92,7 @@ def _sentence(analysis: Analysis, result: tuple[SingleTrainings, ...]) -> str:
     shown = " and ".join(
         with_interval(part) + (f" at equal {column_name(part.control)}" if part.control else "")
         for part in result
-        if part.rate is None and part.estimate is not None
+        if part.estimate is not None
     )
     return (
         f"Among models trained once, all at one learning rate, {column_name(result[0].score)} has a rank correlation "
@@ -100,16 +102,15 @@ def _sentence(analysis: Analysis, result: tuple[SingleTrainings, ...]) -> str:
 
 def _table(analysis: Analysis, result: tuple[SingleTrainings, ...]) -> Table:
     compared = {part.comparison: part for part in analysis.comparisons if part.estimate is not None}
-    first = "the comparisons of settings and given validation AUC", compared.get("setting"), compared.get("given_id")
-    found = {(part.rate, part.control is None): part for part in result}
+    found = {part.control is None: part for part in result}
     rows = [
-        (f"learning rate {rate} alone" if rate else "single trainings", found[rate, True], found.get((rate, False)))
-        for rate in dict.fromkeys(part.rate for part in result)
+        ("the comparisons of settings and given validation AUC", compared.get("setting"), compared.get("given_id")),
+        ("single trainings at one learning rate", found[True], found.get(False)),
     ]
     return Table(
         caption=(
             "Spearman’s ρ over the strata with a shift. The comparisons in the first row mix learning rates and take "
-            f"{analysis.primary_name}; that of settings takes means over seeds. The other rows take maps of ID images."
+            f"{analysis.primary_name}; that of settings takes means over seeds. The second takes maps of ID images."
         ),
         columns=(
             words("models", "models", itemgetter(0), text=str),
@@ -117,7 +118,7 @@ def _table(analysis: Analysis, result: tuple[SingleTrainings, ...]) -> Table:
             *estimates("given_id", "given validation AUC", itemgetter(2), interval="given_id.interval"),
             *inside(itemgetter(1), Column("n_trials", "trials")),
         ),
-        rows=[first, *rows],
+        rows=rows,
     )
 
 
