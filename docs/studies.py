@@ -36,6 +36,7 @@ STORED = (
         "n_trials",
         "primary",
         "decision",
+        "reading",
         "comparisons",
         "regret",
         "predictors",
@@ -109,8 +110,15 @@ def grid(head: Sequence[str], cells: Iterable[Cell], columns: Sequence[str] = ()
 
 
 def decision(report: Report) -> str:
-    """What to do, what it costs and how certain that is."""
-    return str(report["decision"])
+    """What to do, what it costs and how certain that is; datasets as the pages call them."""
+    names = {name(dataset): called for dataset, called in NAMES.items()}
+    said = "**{advice}** {certainty}\n\n{costs}".format(**report["decision"])
+    return re.sub("|".join(names), lambda found: names[found[0]], said)
+
+
+def reading(report: Report) -> str:
+    """What the correlations are of, and what the words mean."""
+    return str(report["reading"])
 
 
 def pairs(report: Report) -> str:
@@ -142,6 +150,14 @@ def _by_level(report: Report, levels: str, name: Callable[[Report], str]) -> str
         for level in one[levels]
     ]
     return grid([""], sorted(cells, key=lambda cell: cell[0]), list(dict.fromkeys(column for _, column, _ in cells)))
+
+
+def single_trainings(report: Report) -> str:
+    """Settings and given validation AUC beside single trainings at one learning rate with maps of ID images."""
+    compared = {one["comparison"]: one for one in report["comparisons"]}
+    rows = [("the comparisons above", [compared["setting"], compared["given_id"]])]
+    rows += [("trained once, at one learning rate, maps of unshifted images", report["single_trainings"])]
+    return table(("models", "all", "at equal validation AUC"), ((label, *map(_with_interval, r)) for label, r in rows))
 
 
 def strata(report: Report) -> str:
@@ -375,7 +391,7 @@ def networks(trials: pd.DataFrame, others: pd.DataFrame | None = None) -> str:
     return _framed(row, joined)
 
 
-_OF_ANSWERS = (decision, pairs, answer, strata, strata_by_map_on_id, methods, predictors)
+_OF_ANSWERS = (decision, reading, pairs, answer, single_trainings, strata, strata_by_map_on_id, methods, predictors)
 TABLES: Mapping[str, Callable[[Report], str]] = {
     made.__name__: made for made in (*_OF_ANSWERS, choices, trainings, strengths, one_setting, per_image, maps)
 }

@@ -19,8 +19,9 @@ SPLIT_LABELS = dict(zip(SPLITS, ("training", "ID validation", "OOD validation", 
 SCORED_SPLITS = ("test_id", "test_ood")
 """Splits on which attribution maps are scored."""
 PERFORMANCE = ("auc", "accuracy", "loss")
-OUTSIDES = ("zeroed", "shuffled", "swapped")
-"""What the probes do to the pixels outside the mask."""
+PIXELS = ("zeroed", "zeros"), ("shuffled", "shuffled pixels"), ("swapped", "another image’s pixels")
+"""What the probes do to the pixels outside the mask, and what is there afterwards."""
+OUTSIDES = tuple(outside for outside, _ in PIXELS)
 STATUSES = ("completed", "failed", "diverged")
 COMPARISONS = ("seed", "setting", "method", "given_id")
 """What varies between the models that an analysis compares; a space declares them, and sweep.json keeps them."""
@@ -138,7 +139,7 @@ COLUMNS = (
         for split in SPLITS
         for score, label in zip(PERFORMANCE, ("AUC", "accuracy", "loss"), strict=True)
     ),
-    *(Column(probe(outside), "probe", "number", f"AUC, outside {outside}") for outside in OUTSIDES),
+    *(Column(probe(outside), "probe", "number", f"AUC with {pixels} outside the mask") for outside, pixels in PIXELS),
     Column(COLLAPSED, "measure", "flag", "collapsed"),
     Column(STOPPED_EARLY, "measure", "flag", "stopped early"),
     Column("model_steps", "measure", "number", "optimisation steps"),

@@ -155,7 +155,7 @@ def _content(analysis: Analysis, missing: list[str], figures: list[str]) -> dict
         "n_read": trials.n_read,
         "excluded": trials.excluded,
         "primary": asdict(analysis.primary),
-        "decision": said.sentence if (said := decision(analysis)) else None,
+        "decision": asdict(said) if (said := decision(analysis)) else None,
         "verdict": asdict(analysis.verdict),
         "reading": reading(analysis),
         "reference": asdict(analysis.reference[0]) if analysis.reference else None,
@@ -187,7 +187,6 @@ def _context(analysis: Analysis, missing: list[str]) -> dict[str, Any]:
     terms = explanations(analysis)
     return {
         "version": version(),
-        "advice": f"{said.advice} {said.certainty}" if (said := decision(analysis)) else None,
         "facts": facts(analysis),
         "explanations": terms,
         "references": bibliography([*terms.values(), methods_paragraph(analysis)]),

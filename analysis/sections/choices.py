@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.numbers import count
+from analysis.numbers import column_name, count
 from analysis.stats.cluster_bootstrap import Resamples
 from analysis.stats.rank_correlation import Floats
 from analysis.stats.replicated import Estimate, Replicated, mean
@@ -21,9 +21,7 @@ RULES = {
     "localisation_id": "the map of unshifted images",
     "id_valid": "validation on unshifted images",
     "id_valid_and_localisation_id": "validation and the map together",
-    "outside_zeroed": "AUC with zeros outside the mask",
-    "outside_shuffled": "AUC with shuffled pixels outside the mask",
-    "outside_swapped": "AUC with another image’s pixels outside the mask",
+    **{f"outside_{outside}": column_name(columns.probe(outside)) for outside in columns.OUTSIDES},
     MASKED: "training on masked images",
     "random": "a random pick",
     "localisation_ood": "the map of shifted images",

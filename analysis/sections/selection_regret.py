@@ -59,10 +59,6 @@ class Decision:
     note: str
     """What costs are, where they are shown as a table."""
 
-    @property
-    def sentence(self) -> str:
-        return f"{self.advice} {self.certainty} {self.costs}"
-
 
 def decision(analysis: Analysis) -> Decision | None:
     """What a person should do, what it costs and how certain that is; None where no rule is compared with the map.

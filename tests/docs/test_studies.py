@@ -24,6 +24,22 @@ def test_zero_has_no_sign_and_missing_values_are_empty():
     assert cells(studies.pairs({"comparisons": [no_interval]}))[0][-1] == "0.00"
 
 
+def test_datasets_have_the_names_of_the_pages_in_the_decision():
+    said = {"advice": "Do it.", "certainty": "Matters on digits on photos, hardly on synthetic.", "costs": "None."}
+    expected = "**Do it.** Matters on photographs, hardly on crosses.\n\nNone."
+    assert studies.decision({"decision": said}) == expected
+
+
+def test_single_trainings_are_listed_beside_the_comparisons():
+    values = iter((0.6, 0.5, 0.4, 0.3))
+    one, two, *single = ({"estimate": next(values), "ci_low": 0.1, "ci_high": 0.9} for _ in range(4))
+    compared = [one | {"comparison": "setting"}, two | {"comparison": "given_id"}]
+    rows = cells(studies.single_trainings({"comparisons": compared, "single_trainings": single}))
+    assert [row[1:] for row in rows] == [
+        [f"{v} (0.10 to 0.90)" for v in pair] for pair in (("0.60", "0.50"), ("0.40", "0.30"))
+    ]
+
+
 def test_scores_are_listed_with_the_map_for_each_comparison():
     by_map, by_probe = (
         {"comparison": "seed", "estimate": value, "ci_low": None, "ci_high": None} for value in (0.2, 0.9)

@@ -49,7 +49,7 @@ def test_the_tuples_follow_from_the_table():
         ("test_ood.iou.grad_cam.half_2", "measure", "iou of grad cam on the OOD test set, half 2"),
         ("test_id.auc.half_1", "measure", "ID test AUC, half 1"),
         ("test_id.faithfulness.deletion.rise", "measure", "deletion of rise on the ID test set"),
-        ("test_id.auc_outside_swapped", "probe", "AUC, outside swapped"),
+        ("test_id.auc_outside_swapped", "probe", "AUC with another image’s pixels outside the mask"),
         ("test_id.chance_iou", "measure", "chance IoU on the ID test set"),
         ("attribution_seconds.rise", "time", "seconds of rise"),
         ("unheard_of", "measure", "unheard of"),

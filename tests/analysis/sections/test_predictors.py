@@ -32,7 +32,8 @@ def test_a_probe_that_predicts_better_is_said(table):
         (SWAPPED, ["seed", "given_id"])
     ]
     assert SECTION.sentence(answered, result).startswith(
-        "AUC, outside swapped predicts OOD test AUC better than the map of shifted images: between seeds 0.9"
+        "AUC with another image’s pixels outside the mask predicts OOD test AUC better than the map of shifted images: "
+        "between seeds 0.9"
     )
 
 
