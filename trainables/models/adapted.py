@@ -16,8 +16,8 @@ Images = Float[Tensor, "batch channels height width"]
 SMALLEST_TRACED = 128
 """Side in pixels of the image with which a network's layers are found, if the network takes it: large enough for the
 last map of common networks to have more than one cell."""
-NO_LAYERS = (nn.AdaptiveAvgPool2d, nn.Dropout, nn.Softmax)
-"""Pooling, and parts of attention whose output looks like a map."""
+NO_LAYERS = (nn.AdaptiveAvgPool2d, nn.ConstantPad2d, nn.Dropout, nn.Softmax)
+"""Pooling, padding, and parts of attention whose output looks like a map."""
 
 
 class Standard(NamedTuple):
