@@ -5,7 +5,7 @@ from operator import itemgetter
 
 from analysis.answer.answer import Analysis
 from analysis.answer.cells import MINIMUM_UNITS, SMALLEST_SPREAD
-from analysis.answer.combine import DIFFER, MINIMUM_CELLS, MINIMUM_DATASETS, MINIMUM_METHODS, Comparison, Level
+from analysis.answer.combine import DIFFER, MINIMUM_CELLS, MINIMUM_DATASETS, MINIMUM_METHODS, Comparison
 from analysis.answer.looks import look_note
 from analysis.answer.settings import MINIMUM_RELIABILITY
 from analysis.answer.verdict import LABELS, QUESTIONS, generality
@@ -92,7 +92,7 @@ def _strata(result: Comparisons) -> Table:
                 *estimates("rho", "ρ"),
                 *_COUNTS,
             ),
-            words("remark", "remark", lambda row: _remark(*row), text=str),
+            words("remark", "remark", lambda row: "no shift: not counted" if row[1].severity == 0 else None, text=str),
         ),
         rows=[
             (part, level)
@@ -102,12 +102,6 @@ def _strata(result: Comparisons) -> Table:
         group=1,
         fold=0,
     )
-
-
-def _remark(part: Comparison, level: Level) -> str | None:
-    if level.severity == 0:
-        return "no shift: not counted"
-    return "interval for these methods" if part.comparison == "method" and level.ci_low is not None else None
 
 
 def _forest(analysis: Analysis, result: Comparisons) -> Drawing | None:
@@ -157,10 +151,7 @@ def _by_stratum(analysis: Analysis, result: Comparisons) -> Drawing | None:
         panels,
         name="comparisons_by_stratum",
         title="Each comparison by stratum",
-        caption=(
-            "Spearman’s ρ with its 95 % interval. Hollow: no shift, shown and not counted. Between methods the "
-            "intervals hold for these methods."
-        ),
+        caption="Spearman’s ρ with its 95 % interval. Hollow: no shift, shown and not counted.",
         alt="Dots with intervals, a panel a comparison and a row a stratum",
         limits=(-1.02, 1.02),
         smallest_effect=analysis.verdict.smallest_effect,
@@ -209,8 +200,12 @@ def _method(analysis: Analysis, result: Comparisons) -> dict[str, str]:
             "configurations of the stratum is subtracted first. Strata without a shift are shown and do not count."
         ),
         "Intervals of the comparisons": (
-            "Each data seed is left out in turn, with Student’s t on Satterthwaite’s (1946) degrees of freedom; "
-            "between methods each method too. The other intervals hold for the methods and settings of this sweep. "
+            "Each data seed is left out in turn, with Student’s t on Satterthwaite’s (1946) degrees of freedom. "
+            "Between settings, between methods and given validation AUC, each setting or method is left out in turn "
+            "too, and both variances are added: these intervals also hold for the draw of settings or methods. Between "
+            "seeds and given validation AUC, the same is done for training seeds that recur on several data seeds "
+            "(Cameron, Gelbach & Miller 2011). Apart from the one between methods, the intervals hold for the methods "
+            "compared here. "
             "The prediction interval for a new method is Student’s interval for one more of the methods’ values, with "
             "the variance that all their errors share."
         ),
