@@ -221,7 +221,8 @@ def main() -> None:
         app()
     finally:
         ending = True
-        gc.freeze()
+        if "triton" not in sys.modules:  # its bindings, which timm loads, would print what is not collected
+            gc.freeze()
 
 
 if __name__ == "__main__":

@@ -85,7 +85,13 @@ class Timm(Library):
 
     def download(self, name: str, inputs: Inputs) -> State:
         import timm
+        from huggingface_hub import constants, get_session
 
+        try:
+            get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+        except Exception:
+            # Only the cache. Otherwise the hub's library tries each file again and again for half a minute.
+            constants.HF_HUB_OFFLINE = True
         return dict(timm.create_model(name, pretrained=True, **self._size(name, inputs)).state_dict())
 
     def _size(self, name: str, inputs: Inputs) -> dict[str, Any]:
@@ -163,6 +169,8 @@ class Own(Library):
         return function
 
 
+PATIENCE = 10
+"""Seconds until the hub counts as unreachable."""
 GREY = (0.5, 0.5, 0.5)
 """Mean and deviation of the channels where timm says nothing."""
 

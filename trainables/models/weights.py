@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -113,7 +115,7 @@ def _pretrained(model: Classifier, name: str) -> State:
     except Exception as error:
         raise ConfigurationError(
             f"weights 'pretrained' of model {name!r} cannot be read: {type(error).__name__}; looked for "
-            f"{library.place(library_name)}; without internet, copy the file here and give weights=FILE"
+            f"{library.place(library_name)}; without internet, download this file elsewhere and give it as weights=FILE"
         ) from error
 
 
@@ -129,10 +131,16 @@ def _state(location: str, digest: str) -> State:
         if location.endswith(SAFETENSORS):
             content = load_safetensors(data)
         else:
-            content = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+            with warnings.catch_warnings(action="ignore"):  # of old pickles
+                content = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+    except UnpicklingError as error:
+        # torch's own message says how to run the code in the file.
+        raise ConfigurationError(f"{location} has more than tensors in it, and may run code; {SAVE}") from error
     except Exception as error:  # damaged bytes can raise anything in torch
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigurationError(f"{location} cannot be read as tensors alone ({reason}); {SAVE}") from error
+        reason = "".join(str(error).strip().splitlines()[:1])
+        raise ConfigurationError(
+            f"{location} cannot be read as tensors alone ({type(error).__name__}: {reason}); {SAVE}"
+        ) from error
     nested = [content[key] for key in NESTED if isinstance(content, Mapping) and key in content]
     state = (nested or [content])[0]
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
