@@ -86,7 +86,8 @@ class Adapted(Classifier):
         maps: list[Tensor] = []
         hook = self.last_map.register_forward_hook(lambda _module, _inputs, output: maps.append(output))
         try:
-            output = self(images)
+            with sdpa_kernel(SDPBackend.MATH):
+                output = self(images)
         finally:
             hook.remove()
         return maps[-1], output
@@ -172,8 +173,13 @@ class Adapted(Classifier):
         self.map_names = tuple(maps)
         """Modules of the network that return a map [batch, features, h, w], in the order in which they end."""
         finer = [name for name, shape in maps.items() if shape[2] >= 2 * last.output.shape[2]]
-        widest = max((maps[name][1] for name in finer), default=0)
-        self.finer_layer = [*self.map_names[-1:], *(name for name in finer if maps[name][1] == widest)][-1]
+        outside_blocks = [name for name in finer if self._is_step(name, maps)]
+        self.finer_layer = [*self.map_names[-1:], *outside_blocks][-1]
+
+    def _is_step(self, name: str, maps: Mapping[str, torch.Size]) -> bool:
+        """Whether the layer is one of a sequence, rather than a part of a block that returns a coarser map."""
+        parent = name.rpartition(".")[0]
+        return parent not in maps or type(self.network.get_submodule(parent)) is nn.Sequential
 
     def _through_map(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
         if self.grid is not None:

@@ -141,7 +141,8 @@ class TorchVision(Library):
 
 
 class Own(Library):
-    """A function of the user's, "module:function": of the number of classes, returning a network to logits."""
+    """A function of the user's, "module:function": of the number of classes, returning a network from pixel values to
+    logits."""
 
     def check(self, name: str) -> None:
         self._function(name)
@@ -150,7 +151,7 @@ class Own(Library):
         network = self._function(name)(inputs.classes)
         if not isinstance(network, nn.Module):
             raise ConfigurationError(f"model {name!r} returns {shortened(network)}; it must return an nn.Module")
-        return Adapted(network, inputs, Standard(), name, fixed_side=True)
+        return Adapted(network, inputs._replace(limits=(0.0, 1.0)), Standard(), name, fixed_side=True)
 
     def _function(self, name: str) -> Any:
         module_name, _, attribute = name.partition(":")

@@ -41,7 +41,7 @@ class LayerGradCam(GradCam):
     """`grad_cam` of the map that the module `grad_cam_layer` returns, recorded as `map_size.layer_grad_cam`.
 
     Earlier layers have finer maps that depend less on the class. The default, `auto`, is trunk.5 of the built-in
-    networks, with 14 x 14 pixels at 28 x 28; of others the widest layer with a map twice as fine as the last one.
+    networks, with 14 x 14 pixels at 28 x 28; of others the last step with a map at least twice as fine as the last.
 
     Source: Selvaraju et al., ICCV 2017, section 3 and figure 13 (other layers).
     """
