@@ -28,7 +28,7 @@ FAMILIES = {
     "timm:vit_tiny_patch16_224": Family((192, 4, 4), "head", "patch_embed.proj", unexplained=NO_RELU),
     "timm:swin_tiny_patch4_window7_224": Family((768, 2, 2), "head.fc", "patch_embed.proj", unexplained=NO_RELU),
     "torchvision:mobilenet_v3_small": Family(
-        (576, 2, 2), "classifier.3", "features.9.block.0", no_second_derivative=True
+        (576, 2, 2), "classifier.3", "features.9.block.0", no_second_derivative=True, unexplained=frozenset()
     ),
 }
 SIDE = 64

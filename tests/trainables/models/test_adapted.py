@@ -5,6 +5,7 @@ import copy
 import pytest
 import timm
 import torch
+from support import own_images
 from support.families import FAMILIES, SIDE, WALKING
 from torch import nn
 from torchvision.models import get_model
@@ -126,9 +127,11 @@ def test_every_attribution_explains_or_is_refused_by_name(name, attribution):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["timm:resnet10t", "timm:vit_tiny_patch16_224"])
-def test_a_trial_is_repeatable_and_its_weights_give_its_model_back(name):
-    sizes = {"n_train": 16, "batch_size": 8, "epochs": 1, "attribution_images": 2}
-    settings = {**ON, **sizes, "model": name, "method": "rrr", "strength": 1.0, "randomisation_check": True}
+def test_a_trial_is_repeatable_and_its_weights_give_its_model_back(name, tmp_path):
+    own_images.make_folder(tmp_path, images=120, side=SIDE)
+    sizes = {"n_train": 16, "n_valid": 8, "n_test": 8, "batch_size": 8, "epochs": 1, "attribution_images": 2}
+    settings = {"dataset": f"folder:{tmp_path}", "image_size": SIDE, **sizes, "model": name}
+    settings |= {"method": "rrr", "strength": 1.0, "randomisation_check": True}
     settings |= {"attributions": ("input_gradient", "grad_cam")}
     first, second = (run_trial(**settings) for _ in range(2))
     times = {"host", "started_at", *(column for column in first.record if "seconds" in column)}
