@@ -4,7 +4,7 @@ from functools import cache
 
 import torch
 
-from trainables.core.streams import stream_seed
+from trainables.core.streams import global_stream
 from trainables.models import Classifier, Inputs, build
 
 SIDE, LIMITS = 28, (0.0, 1.0)
@@ -16,15 +16,13 @@ def initialise(
 ) -> Classifier:
     """The model `name` with weights drawn from the stream ("weights", seed), for images of `side` pixels in `limits`.
 
-    torch's layers draw from the global generator, which is seeded inside a fork and left unchanged. Weights are in
-    channels-last format, which makes small convolutions on a processor about twice as fast.
+    Weights are in channels-last format, which makes small convolutions on a processor about twice as fast.
 
     Raises:
         ConfigurationError: no model has this name, or it does not take such images.
     """
     inputs = Inputs(channels, classes, side, limits)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed("weights", seed))
+    with global_stream("weights", seed):
         model = build(name, inputs)
     model.made_for = inputs
     return model.to(memory_format=torch.channels_last)

@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional
 from trainables.core.config import Augment, TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.core.shapes import Images, Pixels
-from trainables.core.streams import stream_seed
+from trainables.core.streams import global_stream
 from trainables.datasets.dataset import UNIT
 
 
@@ -51,13 +51,10 @@ def augment(
 ) -> tuple[Images, Pixels]:
     """Augmented copies of the images and masks of an epoch's batch `number`.
 
-    torchvision draws from the global generator, which is seeded by the stream ("augment", seed, epoch, number) inside
-    a fork and left unchanged.
+    torchvision draws from the global generator, here that of the stream ("augment", seed, epoch, number).
     """
     policy = policy_of(config.augment, images.shape[2], images.shape[3], black)
-    with torch.random.fork_rng(devices=[]):
-        # Unlike torch.manual_seed, this leaves the generators of GPUs alone.
-        torch.default_generator.manual_seed(stream_seed("augment", config.seed, epoch, number))
+    with global_stream("augment", config.seed, epoch, number):
         pairs = [policy(tv_tensors.Image(i), tv_tensors.Mask(m)) for i, m in zip(images, masks, strict=True)]
     return torch.stack([image for image, _ in pairs]), torch.stack([mask for _, mask in pairs])
 

@@ -10,7 +10,7 @@ from records import columns
 from trainables.core.batch import Batch
 from trainables.core.config import Preset, TrialConfig
 from trainables.core.errors import DivergedError
-from trainables.core.streams import torch_stream
+from trainables.core.streams import global_stream, torch_stream
 from trainables.methods import METHODS
 from trainables.models.initialise import initialise
 from trainables.models.weights import load_weights
@@ -79,16 +79,18 @@ class Trial:
             DivergedError: a loss or penalty that is not finite, in training or on a validation split.
         """
         self.method.epoch = self.epoch
-        classification, penalty, steps = train_epoch(
-            self.model,
-            self.method,
-            self.optimizer,
-            self.batches(),
-            self.config.precision,
-            self.epoch,
-            self.schedule,
-            self.config.clip_norm,
-        )
+        # Dropout and stochastic depth draw from torch's global generator.
+        with global_stream("dropout", self.config.seed, self.epoch, device=self.device):
+            classification, penalty, steps = train_epoch(
+                self.model,
+                self.method,
+                self.optimizer,
+                self.batches(),
+                self.config.precision,
+                self.epoch,
+                self.schedule,
+                self.config.clip_norm,
+            )
         self.model_steps += steps
         return self.end_epoch(classification, penalty)
 

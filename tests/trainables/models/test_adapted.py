@@ -126,7 +126,7 @@ def test_every_attribution_explains_or_is_refused_by_name(name, attribution):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["timm:resnet10t", "timm:vit_tiny_patch16_224"])
+@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", "timm:swin_tiny_patch4_window7_224"])
 def test_a_trial_is_repeatable_and_its_weights_give_its_model_back(name, tmp_path):
     own_images.make_folder(tmp_path, images=120, side=SIDE)
     sizes = {"n_train": 16, "n_valid": 8, "n_test": 8, "batch_size": 8, "epochs": 1, "attribution_images": 2}

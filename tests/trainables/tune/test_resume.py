@@ -25,8 +25,13 @@ def settings(method, model="small_cnn"):
     return {**SMALL, **smaller, "method": method, "model": model, "strength": float(METHODS[method].has_penalty)}
 
 
-@pytest.mark.parametrize("model", sorted(MODELS))
-@pytest.mark.parametrize("method", sorted(METHODS))
+CASES = [(method, model) for method in sorted(METHODS) for model in sorted(MODELS)]
+# One with batch normalisation, and one with dropout.
+OTHERS = [("rrr", "timm:resnet10t"), ("hint", "torchvision:mobilenet_v3_small")]
+CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in OTHERS]
+
+
+@pytest.mark.parametrize(("method", "model"), CASES)
 def test_killed_after_an_epoch_and_resumed_equals_not_killed(method, model, tmp_path):
     config = settings(method, model) | {"attributions": ("input_gradient",)}
     run_to_the_end(started(tmp_path / "whole", config))
