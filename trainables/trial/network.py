@@ -9,10 +9,11 @@ from trainables.core.batch import Batch
 from trainables.core.config import TrialConfig
 from trainables.core.errors import ConfigurationError
 from trainables.core.streams import torch_stream
+from trainables.datasets import find_dataset
 from trainables.methods import METHODS
 from trainables.models import Classifier, library_of
-from trainables.models.initialise import layers_of
-from trainables.models.weights import load_weights
+from trainables.models.initialise import initialise, layers_of
+from trainables.models.weights import RANDOM, load_weights
 from trainables.saliency.attribution import ATTRIBUTIONS
 from trainables.trial.data import images_of
 
@@ -34,11 +35,14 @@ def check_network(config: TrialConfig) -> list[str]:
         ConfigurationError: the weights do not fit, or the method or an attribution does not work on the network.
     """
     side, _ = images_of(config)
+    if config.weights != RANDOM:
+        dataset = find_dataset(config.dataset)
+        classes = dataset(dataset.Options(**config.dataset_options), config.severity, config.data_seed).classes
+        _try_weights(config.model, side, classes, config.weights, config.weights_digest, config.keep_head)
     if library_of(config.model) is None:
         usual = STRIDE_ONE.get(config.model)
         return [_advice(config.model, usual, side)] if usual and side >= LARGE else []
     combinations = {
-        (config.model, str(side), config.weights, config.weights_digest, str(config.keep_head)): _try_weights,
         (config.model, str(side), config.method): _try_method,
         (config.model, str(side), *config.attributions): _try_attributions,
     }
@@ -75,11 +79,13 @@ def _network(name: str, side: int) -> tuple[Classifier, torch.Tensor]:
     return model, images
 
 
-def _try_weights(config: TrialConfig, side: int) -> None:
-    if config.keep_head:
-        return  # Whether the last layer fits depends on the number of classes, which the data tell.
-    model = copy.deepcopy(layers_of(config.model, side))
-    load_weights(model, config.model, config.weights, config.weights_digest, config.keep_head)
+@cache
+def _try_weights(model: str, side: int, classes: int, weights: str, digest: str, keep_head: bool) -> None:
+    try:
+        load_weights(initialise(model, 3, classes, 0, side), model, weights, digest, keep_head)
+    except ConfigurationError:
+        # A built-in network has as many channels as the images.
+        load_weights(initialise(model, 1, classes, 0, side), model, weights, digest, keep_head)
 
 
 def _try_method(config: TrialConfig, side: int) -> None:
