@@ -217,5 +217,5 @@ def test_a_plan_with_a_broken_package_is_refused_in_one_line(rediscovered):
     for space, dataset in ((mine, None), (mine, "decoy_digits"), ("smoke", "rings")):
         with pytest.raises(UserError, match="cannot be imported: ZeroDivisionError"):
             make_plan(space, dataset, {}, None)
-    with pytest.raises(UserError, match=r"unknown setting 'epoch' in --set; did you mean 'epochs'\?"):
+    with pytest.raises(UserError, match=r"unknown setting 'epoch' in --set; did you mean 'epochs' or 'step_epochs'\?"):
         make_plan("smoke", None, {"epoch": 3}, 1)

@@ -166,7 +166,7 @@ CHOICES = {kind: [f"choose from {', '.join(names)}"] for kind, names in NAMES.it
         ({"keep_head": True}, ["keep_head true without weights; set weights to pretrained or a file"]),
         (
             {"model": MODELS["small_cnn"](1, 2)},
-            ["unknown model SmallCNN(…; choose from", *CHOICES["model"], "docs/networks.md"],
+            ["unknown model SmallCNN(…; ", *CHOICES["model"], "docs/networks.md"],
         ),
         ({"model": ["small_cnn"]}, ["unknown model ['small_cnn']; ", "choose from resnet18"]),
         ({"dataset": "mnist"}, ["unknown dataset 'mnist'", *CHOICES["dataset"], "trainables/datasets/__init__.py"]),
