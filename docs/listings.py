@@ -132,12 +132,13 @@ PAGES: Mapping[str, Callable[[], str]] = {
 def names(methods: Iterable[str]) -> str:
     """The README's table of registered names, with the methods in the given order."""
     images = "[`folder:PATH`, `manifest:FILE.csv`](docs/own_data.md)"
+    networks = "`timm:NAME`, `torchvision:NAME`, `module:function`"
     localisation = sorted({**LOCALISATION.builtin, **TUNED})
     sizes = {name: SPACES[name]() for name in SPACES}
     spaces = (f"`{k}` ({len(s.trials) * (s.search.trials if s.search else 1):,} trials)" for k, s in sizes.items())
     rows = [
         ("[methods](docs/methods.md)", _listed(methods), "`trainables/methods/`"),
-        ("models", _listed(MODELS.builtin), "`trainables/models/`"),
+        ("[models](docs/networks.md)", f"{_listed(MODELS.builtin)}, {networks}", "`trainables/models/`"),
         ("[datasets](docs/datasets.md)", f"{_listed(DATASETS.builtin)}, {images}", "`trainables/datasets/`"),
         ("[attributions](docs/measures.md)", _listed(ATTRIBUTIONS.builtin), "`trainables/saliency/attribution/`"),
         ("[localisation metrics](docs/measures.md)", _listed(localisation), "`trainables/saliency/localisation/`"),
