@@ -89,8 +89,10 @@ def load_weights(model: Classifier, name: str, weights: str, digest: str, keep_h
     for ours, tensor in loaded.items():
         if tensor.shape != own[ours].shape:
             there, here = (" x ".join(map(str, shape)) for shape in (tensor.shape, own[ours].shape))
-            head = "; leave keep_head at false for a new head" if ours.startswith("head.") else ""
-            raise ConfigurationError(f"{source} do not fit model {name!r}: {ours} is {there} there, {here} here{head}")
+            fix = "set image_size to that of the weights" if model.side else "give weights of this network"
+            if ours.startswith("head."):
+                fix = "leave keep_head at false for a new head"
+            raise ConfigurationError(f"{source} do not fit model {name!r}: {ours} is {there} there, {here} here; {fix}")
     with torch.no_grad():
         for ours, tensor in loaded.items():
             own[ours].copy_(tensor)

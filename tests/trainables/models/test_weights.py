@@ -31,10 +31,10 @@ def hub_cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def load(weights, keep_head=False):
-    model = initialise(MODEL, 3, 1000, seed=0, side=32)
-    load_weights(model, MODEL, weights, digest_of(MODEL, weights), keep_head)
-    return model
+def load(weights, keep_head=False, model=MODEL):
+    network = initialise(model, 3, 1000, seed=0, side=32)
+    load_weights(network, model, weights, digest_of(model, weights), keep_head)
+    return network
 
 
 def written(path, state):
@@ -86,6 +86,12 @@ def test_weights_of_another_network_are_refused_before_training(state, tmp_path,
     config = resolve({**settings, "weights": written(tmp_path / "a.pth", state)})
     with pytest.raises(ConfigurationError, match=reason):
         check_network(config)
+
+
+def test_weights_for_images_of_another_size_are_refused(tmp_path):
+    file = written(tmp_path / "a.pth", timm.create_model("test_vit", img_size=160).state_dict())
+    with pytest.raises(ConfigurationError, match="pos_embed is 1 x 101 x 64 there, 1 x 5 x 64 here; set image_size"):
+        load(file, model="timm:test_vit")
 
 
 def test_without_internet_one_line_names_the_file_and_its_folder(hub_cache, capfd):
