@@ -59,7 +59,12 @@ def step(model: str, method: str, batch_size: int, side: int, steps: int) -> tup
 
     with OperationCounter() as counter:
         work()
-    seconds = processor_seconds(lambda: [work() for _ in range(steps)]) / steps
+
+    def repeated() -> None:
+        for _ in range(steps):
+            work()
+
+    seconds = processor_seconds(repeated) / steps
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0, float(counter.total)
 
 

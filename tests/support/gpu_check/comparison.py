@@ -82,6 +82,10 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
+OTHER_NETWORKS = ("timm:resnet10t", "torchvision:mobilenet_v3_small")
+"""A network of each library that takes small images."""
+
+
 def checks() -> list[Check]:
     """All checks: one for each entry of the registries, plug-ins included.
 
@@ -96,7 +100,7 @@ def checks() -> list[Check]:
         ("maps", maps_and_randomisation, MAPS, ATTRIBUTIONS),
         ("scores", localisation, SCORES, (*LOCALISATION, *TUNED)),
         ("scores", faithfulness, MAPS, FAITHFULNESS),
-        ("scores", logits, SCORES, MODELS),
+        ("scores", logits, SCORES, (*MODELS, *OTHER_NETWORKS)),
         ("scores", probe_scores, MAPS, MODELS),
     )
     return [
@@ -105,6 +109,11 @@ def checks() -> list[Check]:
             Check(part, named(method, settings), partial(work, method, settings))
             for method in METHODS
             for part, work, settings in trials
+        ),
+        *(
+            Check("step", named(method, on), partial(compare_steps, method, on))
+            for on in ({"model": OTHER_NETWORKS[0]},)
+            for method in ("baseline", "rrr", "hint")
         ),
         *(
             Check(part, name, partial(compare, part, partial(compute, name), tolerance))
