@@ -99,9 +99,9 @@ def test_imagenet_weights_train_better_than_random_ones(weights, tmp_path):
 
     def auc(start):
         return np.mean(
-            [run_trial(**settings, weights=start, seed=i, data_seed=i).record["test_id.auc"] for i in range(3)]
+            [run_trial(**settings, weights=start, seed=i, data_seed=i).record["test_id.auc"] for i in range(2)]
         )
 
-    # When written: 0.85, 0.82 and 0.88 against 0.71, 0.38 and 0.68.
+    # When written, for three seeds: 0.85, 0.82 and 0.88 against 0.71, 0.38 and 0.68.
     # On OOD images, 0.53, 0.56 and 0.55 against 0.48, 0.44 and 0.60.
     assert auc(weights[TIMM]) - auc("random") > 0.1
