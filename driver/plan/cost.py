@@ -53,6 +53,10 @@ def _attribution_passes(config: TrialConfig, images: Tensor) -> int:
     return config.attribution_images * per_image
 
 
+LARGEST_BATCH = 32 * 64 * 64
+"""Pixels of a batch that is timed: a large network needs a gigabyte for each large image."""
+
+
 class Dimensions(NamedTuple):
     """Properties of the data: the number of images of each split, some training images, and the number of classes."""
 
@@ -78,9 +82,10 @@ def _dimensions(config: TrialConfig) -> Dimensions:
 
 @cache
 def _seconds_per_image(model_name: str, shape: tuple[int, ...], classes: int) -> tuple[float, float]:
-    """Seconds per image of a forward pass and of a training step, in batches of 32."""
+    """Seconds per image of a forward pass and of a training step, in batches of 32; smaller ones of large images."""
     model = initialise(model_name, shape[0], classes, seed=0, side=min(shape[1:]))
-    images, labels = torch.rand(32, *shape), torch.zeros(32, dtype=torch.long)
+    n = max(2, min(32, LARGEST_BATCH // (shape[1] * shape[2])))
+    images, labels = torch.rand(n, *shape), torch.zeros(n, dtype=torch.long)
 
     def step() -> None:
         cross_entropy(model(images).logits, labels).backward()

@@ -27,7 +27,7 @@ WRONG = {
     "unknown dataset 'own/scans'; did you mean 'folder:own/scans'?": "--dataset own/scans",
     "there is no folder": "--dataset folder:nowhere",
     "'waterbirds' needs root=FOLDER": "--dataset waterbirds --dry-run",
-    "unknown setting 'epoch' in --set; did you mean 'epochs'? docs/methods.md and docs": "--set epoch=3",
+    "unknown setting 'epoch' in --set; did you mean 'epochs' or 'step_epochs'? docs/methods": "--set epoch=3",
     "unknown setting 'zzz' in --set; choose from attribution_images, ": "--set zzz=3",
     "setting 'strength' in --set applies to no trial of this": "--set method=baseline --set strength=3",
     "bad --set 'epochs': write --set KEY=VALUE": "--set epochs",
