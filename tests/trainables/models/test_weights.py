@@ -110,3 +110,37 @@ def test_without_internet_the_cache_is_used(hub_cache, state):
     folder.mkdir(parents=True)
     save_file(state, folder / "model.safetensors")
     assert torch.equal(load("pretrained").network.conv1[0].weight, state["conv1.0.weight"])
+
+
+def key(weights):
+    return resolve({"model": MODEL, "weights": weights}).trial_key
+
+
+def test_the_key_depends_on_a_files_content_not_on_its_place(state, tmp_path):
+    (tmp_path / "moved").mkdir()
+    first, moved = (written(path / "a.pth", state) for path in (tmp_path, tmp_path / "moved"))
+    assert key(first) == key(moved) == key(str(tmp_path / "moved"))
+    assert key(first) not in (key("random"), key("pretrained"))
+    state["fc.bias"] += 1
+    assert key(written(tmp_path / "moved" / "a.pth", state)) != key(first)
+
+
+def test_a_file_that_changes_after_planning_is_refused(state, tmp_path):
+    file = written(tmp_path / "a.pth", state)
+    digest = digest_of(MODEL, file)
+    written(tmp_path / "a.pth", {name: tensor + 1 for name, tensor in state.items()})
+    with pytest.raises(ConfigurationError, match=r"a\.pth has changed since the trial was planned"):
+        load_weights(initialise(MODEL, 3, 2, seed=0, side=32), MODEL, file, digest, keep_head=False)
+
+
+@pytest.mark.slow
+def test_weights_in_s3_are_those_of_the_file(state, tmp_path, bucket):
+    import boto3
+
+    file = written(tmp_path / "a.safetensors", state)
+    boto3.client("s3").upload_file(file, bucket.removeprefix("s3://"), "weights/a.safetensors")
+    assert key(f"{bucket}/weights/a.safetensors") == key(f"{bucket}/weights") == key(file)
+    here, there = load(file, keep_head=True), load(f"{bucket}/weights", keep_head=True)
+    assert all(map(torch.equal, here.state_dict().values(), there.state_dict().values()))
+    with pytest.raises(ConfigurationError, match=r"there is no file s3://.*/absent\.pth"):
+        key(f"{bucket}/absent.pth")
