@@ -49,6 +49,8 @@ def step(model: str, method: str, batch_size: int, side: int, steps: int) -> tup
         config = resolve({"model": model, "method": method, "strength": strength})
         ours = initialise(model, 3, 2, seed=0, side=side)
         own_method = METHODS[method](config, ours.feature_size)
+        if own_method.second_order:
+            ours.to(memory_format=torch.contiguous_format)  # as Trial does
         own_optimizer = torch.optim.Adam(ours.parameters(), lr=1e-4)
         masks = torch.zeros(batch_size, 1, side, side, dtype=torch.bool)
         masks[:, :, side // 4 : side // 2, side // 4 : side // 2] = True
