@@ -71,7 +71,7 @@ def slopes(new_method, make_batch):
         model = initialise(model_name, 1, 2, seed=0, side=side).double().train()
         if model_name not in MODELS:
             # Some libraries start with zeros, where the penalty is flat.
-            torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(0))
+            torch.nn.init.normal_(model.head.weight, std=0.02, generator=torch.Generator().manual_seed(0))
 
         def penalty(at: Classifier) -> Tensor:
             # A method may have a state of its own, and draws from the batch's generator.
