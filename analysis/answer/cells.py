@@ -149,8 +149,11 @@ class CellValues:
 
     def grouped(self, key_of: Callable[[Cell], K]) -> dict[K, "CellValues"]:
         """The values of the cells with the same key."""
-        keys = dict.fromkeys(key_of(cell) for cell in self.cells)
-        return {key: self.where(lambda cell: key_of(cell) == key) for key in keys}  # noqa: B023
+
+        def of(key: K) -> "CellValues":
+            return self.where(lambda cell: key_of(cell) == key)
+
+        return {key: of(key) for key in map(key_of, self.cells)}
 
     @property
     def shifted(self) -> "CellValues":

@@ -43,7 +43,8 @@ def check_network(config: TrialConfig) -> list[str]:
         usual = STRIDE_ONE.get(config.model)
         return [_advice(config.model, usual, side)] if usual and side >= LARGE else []
     combinations = {
-        (config.model, str(side), config.method): _try_method,
+        # Without strength a penalty is not computed.
+        (config.model, str(side), config.method, str(config.strength > 0), str(config.method_options)): _try_method,
         (config.model, str(side), *config.attributions): _try_attributions,
     }
     for combination, attempt in combinations.items():
@@ -84,6 +85,8 @@ def _try_weights(model: str, side: int, classes: int, weights: str, digest: str,
     try:
         load_weights(initialise(model, 3, classes, 0, side), model, weights, digest, keep_head)
     except ConfigurationError:
+        if library_of(model) is not None:
+            raise
         # A built-in network has as many channels as the images.
         load_weights(initialise(model, 1, classes, 0, side), model, weights, digest, keep_head)
 

@@ -108,6 +108,14 @@ def test_every_method_takes_a_step_or_is_refused_by_name(name, method):
 
 
 @pytest.mark.slow
+def test_a_trial_without_strength_does_not_stand_for_those_with_one():
+    settings = {**ON, "model": "torchvision:mobilenet_v3_small", "method": "rrr"}
+    check_network(resolve({**settings, "strength": 0.0}))
+    with pytest.raises(ConfigurationError, match="method 'rrr' cannot train"):
+        check_network(resolve({**settings, "strength": 1.0}))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("attribution", sorted(ATTRIBUTIONS))
 @families
 def test_every_attribution_explains_or_is_refused_by_name(name, attribution):
