@@ -36,6 +36,10 @@ class BreakableDisk:
     def mount(self) -> None:
         """Mount the disk again after the cut; its journal is applied. No process may have a file open there."""
         _run("umount", str(self.path))
+        # A copy, since a browser's sandbox that started meanwhile keeps the old mount, which would be mounted again.
+        copy = self.image.with_suffix(".copy")
+        _run("cp", "--sparse=always", str(self.image), str(copy))
+        copy.replace(self.image)
         _run(*self._mount)
 
     def remove(self) -> None:
