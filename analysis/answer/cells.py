@@ -153,7 +153,7 @@ class CellValues:
         def of(key: K) -> "CellValues":
             return self.where(lambda cell: key_of(cell) == key)
 
-        return {key: of(key) for key in map(key_of, self.cells)}
+        return {key: of(key) for key in dict.fromkeys(map(key_of, self.cells))}
 
     @property
     def shifted(self) -> "CellValues":

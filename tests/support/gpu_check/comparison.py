@@ -103,6 +103,7 @@ def checks() -> list[Check]:
         ("scores", logits, SCORES, (*MODELS, *OTHER_NETWORKS)),
         ("scores", probe_scores, MAPS, MODELS),
     )
+    on_timm = {"model": OTHER_NETWORKS[0]}
     return [
         Check("arithmetic", "convolution and product", compare_arithmetic),
         *(
@@ -111,8 +112,7 @@ def checks() -> list[Check]:
             for part, work, settings in trials
         ),
         *(
-            Check("step", named(method, on), partial(compare_steps, method, on))
-            for on in ({"model": OTHER_NETWORKS[0]},)
+            Check("step", named(method, on_timm), partial(compare_steps, method, on_timm))
             for method in ("baseline", "rrr", "hint")
         ),
         *(
