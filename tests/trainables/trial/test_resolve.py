@@ -168,7 +168,7 @@ CHOICES = {kind: [f"choose from {', '.join(names)}"] for kind, names in NAMES.it
             {"model": MODELS["small_cnn"](1, 2)},
             ["unknown model SmallCNN(…; ", *CHOICES["model"], "docs/networks.md"],
         ),
-        ({"model": ["small_cnn"]}, ["unknown model ['small_cnn']; ", "choose from resnet18"]),
+        ({"model": ["small_cnn"]}, ["unknown model ['small_cnn']; ", *CHOICES["model"]]),
         ({"dataset": "mnist"}, ["unknown dataset 'mnist'", *CHOICES["dataset"], "trainables/datasets/__init__.py"]),
         ({"dataset": MODELS["small_cnn"](1, 2)}, ["unknown dataset 'SmallCNN(", "…; choose from"]),
         (
