@@ -12,6 +12,7 @@ from torch.utils.benchmark import Timer
 
 from records.columns import SPLITS
 from trainables import TrialConfig
+from trainables.core.batch import at_once
 from trainables.core.config import Options
 from trainables.core.process import use_one_thread
 from trainables.datasets import find_dataset, load
@@ -22,8 +23,9 @@ from trainables.saliency.faithfulness import COPIES, REGIONS, STEPS
 from trainables.saliency.localisation import TUNED
 from trainables.trial.same_training import by_training
 
-OVERHEAD, SAMPLE = 0.3, 100
-"""Seconds per trial besides its arithmetic; number of training images by which the cost of a map is estimated."""
+OVERHEAD, SAMPLE, MOST_TIMED = 0.3, 100, 32
+"""Seconds per trial besides its arithmetic; number of training images by which the cost of a map is estimated; images
+of a batch that is timed."""
 
 
 def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
@@ -53,10 +55,6 @@ def _attribution_passes(config: TrialConfig, images: Tensor) -> int:
     return config.attribution_images * per_image
 
 
-LARGEST_BATCH = 32 * 64 * 64
-"""Pixels of a batch that is timed: a large network needs a gigabyte for each large image."""
-
-
 class Dimensions(NamedTuple):
     """Properties of the data: the number of images of each split, some training images, and the number of classes."""
 
@@ -84,8 +82,9 @@ def _dimensions(config: TrialConfig) -> Dimensions:
 def _seconds_per_image(model_name: str, shape: tuple[int, ...], classes: int) -> tuple[float, float]:
     """Seconds per image of a forward pass and of a training step, in batches of 32; smaller ones of large images."""
     model = initialise(model_name, shape[0], classes, seed=0, side=min(shape[1:]))
-    n = max(2, min(32, LARGEST_BATCH // (shape[1] * shape[2])))
-    images, labels = torch.rand(n, *shape), torch.zeros(n, dtype=torch.long)
+    images = torch.rand(MOST_TIMED, *shape)
+    images = images[: at_once(images)]
+    labels = torch.zeros(len(images), dtype=torch.long)
 
     def step() -> None:
         cross_entropy(model(images).logits, labels).backward()

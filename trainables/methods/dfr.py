@@ -10,6 +10,7 @@ from pydantic import Field
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from trainables.core.batch import parts
 from trainables.core.config import Options
 from trainables.core.errors import DivergedError
 from trainables.core.shapes import Images
@@ -18,7 +19,6 @@ from trainables.datasets.dataset import Split
 from trainables.methods.method import Method
 from trainables.models import Classifier
 
-FEATURE_BATCH = 512
 SPLITS = {"valid_id": ("valid_id",), "valid_ood": ("valid_ood",), "valid_both": ("valid_id", "valid_ood")}
 
 
@@ -120,6 +120,8 @@ def _features(model: Classifier, images: Images) -> Float[np.ndarray, "images fe
     device = model.head.weight.device
     model.eval()
     with torch.no_grad():
-        parts = [model(part.to(device)).features.double().cpu() for part in images.split(FEATURE_BATCH)]
+        features = [
+            model(images[part].to(device)).features.double().cpu() for part in parts(len(images), images, device)
+        ]
     model.train()
-    return torch.cat(parts).numpy()
+    return torch.cat(features).numpy()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from records import columns
-from trainables.core.batch import IMAGES_AT_ONCE
+from trainables.core.batch import parts
 from trainables.core.config import Preset
 from trainables.core.shapes import Images, Labels, Logits, PerImage, Pixels
 from trainables.core.streams import torch_stream
@@ -57,7 +57,7 @@ def logits_of(model: Classifier, images: Images) -> Logits:
     model.eval()
     device = next(model.parameters()).device
     with torch.no_grad():
-        return torch.cat([model(part.to(device)).logits.cpu() for part in images.split(IMAGES_AT_ONCE)])
+        return torch.cat([model(images[part].to(device)).logits.cpu() for part in parts(len(images), images, device)])
 
 
 def split_performance(split: str, logits: Logits, labels: Labels, preset: Preset) -> dict[str, float]:
@@ -116,14 +116,14 @@ def probes(model: Classifier, split: Split, data_seed: int, preset: Preset) -> d
     donors = others(masked, torch_stream("probe donors", data_seed))
     rng = torch_stream("probe shuffle", data_seed)
     logits: dict[str, list[Tensor]] = {outside: [] for outside in columns.OUTSIDES}
-    for part, donor in zip(masked.split(IMAGES_AT_ONCE), donors.split(IMAGES_AT_ONCE), strict=True):
-        selected = split.images[part], split.masks[part], split.images[donor]
+    for part in parts(len(masked), split.images, device):
+        selected = split.images[masked[part]], split.masks[masked[part]], split.images[donors[part]]
         images, masks, from_others = (values.to(device) for values in selected)
         for outside, changed in altered(images, masks, from_others, rng).items():
             logits[outside].append(logits_of(model, changed))
     return {
-        columns.probe(outside): performance(torch.cat(parts), labels, preset)["auc"]
-        for outside, parts in logits.items()
+        columns.probe(outside): performance(torch.cat(of_parts), labels, preset)["auc"]
+        for outside, of_parts in logits.items()
     }
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from trainables.core.batch import IMAGES_AT_ONCE
+from trainables.core.batch import parts
 from trainables.core.config import TrialConfig
 from trainables.core.shapes import Images, Labels, Maps, PerImage
 from trainables.core.streams import torch_stream
@@ -51,7 +51,7 @@ class Attribution:
         return in_batches(partial(self.batch_maps, model), images, targets)
 
     def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
-        """The maps of at most `IMAGES_AT_ONCE` images."""
+        """The maps of at most `at_once` images."""
         raise NotImplementedError
 
     def check(self, model: Classifier, images: Images) -> None:
@@ -93,9 +93,8 @@ def as_map(attribution: Images) -> Maps:
 
 
 def in_batches(attribute: Callable[[Tensor, Tensor], Tensor], images: Images, targets: Labels) -> Tensor:
-    """`attribute(images, targets)`, computed for `IMAGES_AT_ONCE` images at a time."""
-    parts = zip(images.split(IMAGES_AT_ONCE), targets.split(IMAGES_AT_ONCE), strict=True)
-    return torch.cat([attribute(x, y) for x, y in parts])
+    """`attribute(images, targets)`, computed for `at_once` images at a time."""
+    return torch.cat([attribute(images[part], targets[part]) for part in parts(len(images), images)])
 
 
 def gradient(model: Classifier, images: Images, targets: Labels) -> Images:

@@ -9,7 +9,7 @@ from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from torch import nn
 
-from trainables.core.batch import IMAGES_AT_ONCE
+from trainables.core.batch import MOST_AT_ONCE
 from trainables.core.shapes import Images, Labels, Maps
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import (
@@ -18,6 +18,7 @@ from trainables.saliency.attribution.attribution import (
     Logits,
     as_map,
     gradient,
+    in_batches,
     target_logits,
 )
 
@@ -34,7 +35,7 @@ class InputGradient(Attribution):
 
     smoothing = 1.0
 
-    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+    def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
         return as_map(gradient(model, images, targets))
 
 
@@ -61,13 +62,20 @@ class IntegratedGradients(Attribution):
         return self.config.integrated_gradients_steps * FORWARD_AND_BACKWARD
 
     def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
-        attribution = CaptumIntegratedGradients(Logits(model), multiply_by_inputs=True).attribute(
-            images,
-            target=targets,
-            n_steps=self.config.integrated_gradients_steps,
-            internal_batch_size=max(IMAGES_AT_ONCE, len(images)),
-        )
-        return as_map(attribution.to(images.dtype))
+        method = CaptumIntegratedGradients(Logits(model), multiply_by_inputs=True)
+        points = max(1, MOST_AT_ONCE // len(images))
+
+        def attribute(images: Images, targets: Labels) -> Maps:
+            attribution = method.attribute(
+                images,
+                target=targets,
+                n_steps=self.config.integrated_gradients_steps,
+                # Points that are added up together change the last bits of the sum.
+                internal_batch_size=points * len(images),
+            )
+            return as_map(attribution.to(images.dtype))
+
+        return in_batches(attribute, images, targets)
 
 
 class SampledGradients(Attribution):

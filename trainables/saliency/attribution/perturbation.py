@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
-from trainables.core.batch import IMAGES_AT_ONCE
+from trainables.core.batch import MOST_AT_ONCE, at_once, parts
 from trainables.core.shapes import Images, Labels, Maps
 from trainables.models import Classifier
 from trainables.saliency.attribution.attribution import Attribution, in_batches, target_logits
@@ -48,8 +48,9 @@ class Occlusion(Attribution):
         row_of, column_of = (torch.arange(length, device=images.device) // side for length in (height, width))
         with torch.no_grad():
             whole = in_batches(partial(target_logits, model), images, targets)
-            for windows in filled.nonzero().split(IMAGES_AT_ONCE):
-                image, row, column = windows.T
+            places = filled.nonzero()
+            for part in parts(len(places), images):
+                image, row, column = places[part].T
                 inside = (row_of == row[:, None])[:, None, :, None] & (column_of == column[:, None])[:, None, None, :]
                 occluded = images[image].masked_fill(inside, 0)
                 falls[image, row, column] = (whole[image] - target_logits(model, occluded, targets[image])).abs()
@@ -77,10 +78,11 @@ class FeatureAblation(Attribution):
         n, segments = len(images), superpixels(images, self.passes(images))
         whole = target_logits(model, images, targets)
         result = torch.zeros_like(images[:, 0])
-        for numbers in torch.arange(int(segments.max()) + 1, device=images.device).split(IMAGES_AT_ONCE // n):
-            inside = segments[:, None] == numbers[None, :, None, None]
+        numbers = torch.arange(int(segments.max()) + 1, device=images.device)
+        for part in numbers.tensor_split(math.ceil(len(numbers) * n / at_once(images))):
+            inside = segments[:, None] == part[None, :, None, None]
             without = (images[:, None] * ~inside[:, :, None]).flatten(0, 1)
-            scores = target_logits(model, without, targets.repeat_interleave(len(numbers))).view(n, -1)
+            scores = target_logits(model, without, targets.repeat_interleave(len(part))).view(n, -1)
             falls = (whole[:, None] - scores).abs()
             # Superpixels do not overlap, so each pixel gets one fall.
             result += (falls[:, :, None, None] * inside).sum(dim=1)
@@ -118,18 +120,24 @@ class Rise(Attribution):
         return self.config.attribution_passes
 
     @torch.no_grad()
-    def batch_maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
-        n, (size, _, height, width) = self.config.attribution_passes, images.shape
-        masks = random_masks(n, height, width, self.rng()).to(images)
-        scored = []
-        for part in masks.split(max(1, IMAGES_AT_ONCE // size)):
-            masked = (images[:, None] * part[None, :, None]).flatten(0, 1)
-            scored.append(target_logits(model, masked, targets.repeat_interleave(len(part))).view(size, len(part)))
-        scores = torch.cat(scored, dim=1)
+    def maps(self, model: Classifier, images: Images, targets: Labels) -> Maps:
+        n = self.config.attribution_passes
+        masks = random_masks(n, images.shape[2], images.shape[3], self.rng()).to(images)
+
+        def scores_of(images: Images, targets: Labels) -> Float[Tensor, "images masks"]:
+            scored = []
+            for part in masks.tensor_split(math.ceil(n * len(images) / at_once(images))):
+                masked = (images[:, None] * part[None, :, None]).flatten(0, 1)
+                scores = target_logits(model, masked, targets.repeat_interleave(len(part)))
+                scored.append(scores.view(len(images), len(part)))
+            return torch.cat(scored, dim=1)
+
+        scores = in_batches(scores_of, images, targets)
         # Relative to the first score, so that equal scores give exactly zero.
         scores = scores - scores[:, :1]
         centred = scores - scores.mean(dim=1, keepdim=True)
-        return (centred @ masks.flatten(1)).abs().view_as(images[:, 0]) / (n * SHOWN * (1 - SHOWN))
+        sums = torch.cat([part @ masks.flatten(1) for part in centred.split(MOST_AT_ONCE)])
+        return sums.abs().view_as(images[:, 0]) / (n * SHOWN * (1 - SHOWN))
 
 
 def random_masks(n: int, height: int, width: int, rng: torch.Generator) -> Float[Tensor, "{n} {height} {width}"]:
