@@ -58,9 +58,7 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     check_not_deleted(records)
     plan = _plan(request, records, console)
     if not request.sync:
-        with console.status("Reading the data"):
-            data_notes = check_data(plan)
-        _note(console, *data_notes)
+        _note(console, *check_data(plan))
     if request.dry_run:
         existing = (loaded := _load(records, console)).records
         slots = local_slots(request.concurrency, request.resources)
@@ -127,9 +125,10 @@ def _plan(request: Request, records: SweepRecords, console: Console) -> Plan:
     best_settings = None
     if request.from_sweep is not None:
         best_settings = load_best_settings(SweepRecords(records.storage, request.from_sweep))
-    # Files are hashed and decoded when they are first used.
-    with console.status("Reading the data"):
-        plan = make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
+    # Files are hashed and decoded when they are first used, with a progress bar, which a spinner would overwrite.
+    if console.is_terminal:
+        say(console, "Reading the data")
+    plan = make_plan(request.space, request.dataset, request.overrides, request.max_trials, best_settings)
     if manifest is not None:
         _note(console, declared_note(plan, manifest))
         plan = replace(plan, space=declared_space(plan.space, manifest))

@@ -1,7 +1,10 @@
-"""Errors that users see, and the message for unknown names."""
+"""Errors that users see, several in one message, and the message for unknown names."""
 
 import difflib
 from collections.abc import Iterable
+
+SHOWN, LONGEST_TEXT = 3, 2000
+"""Problems in one message, and characters of each."""
 
 
 class ConfigurationError(ValueError):
@@ -10,6 +13,17 @@ class ConfigurationError(ValueError):
 
 class DivergedError(ArithmeticError):
     """Training produced a loss that is not finite."""
+
+
+class Problems(list[str]):
+    """Error messages collected, so that a user sees several at a time; each names file and row and how to fix it."""
+
+    def check(self) -> None:
+        """Raise a ConfigurationError with the first few messages and the number of the others, if there are any."""
+        if self:
+            more = len(self) - SHOWN
+            shown = (text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …" for text in self[:SHOWN])
+            raise ConfigurationError("; ".join(shown) + (f"; and {more} more" if more > 0 else ""))
 
 
 LONGEST_VALUE = 80

@@ -120,7 +120,7 @@ def summary(dataset: OwnImages) -> Iterator[str]:
     first, last = (f"{width} x {height}" for width, height in (sizes[0], sizes[-1]))
     yield f"Files: {kinds}; {first if len(sizes) == 1 else f'{len(sizes)} sizes, {first} to {last}'} pixels"
     yield from dataset.notes() or ["Converted: nothing"]
-    masked = np.any(decoded.masks, axis=(1, 2))
+    masked = decoded.masked
     for i, label in enumerate(meaning.class_names):
         of_label = meaning.labels == i
         maskless = np.flatnonzero(of_label & ~masked)

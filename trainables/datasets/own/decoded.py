@@ -2,37 +2,31 @@
 
 import hashlib
 import json
-import os
-import shutil
-import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from posixpath import basename
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, UInt16
+from jaxtyping import Bool, Float, UInt8, UInt16
 
-from records.folder_storage import sync
-from trainables.core.errors import ConfigurationError
-from trainables.core.files import Files, cache_folder
+from trainables.core.errors import ConfigurationError, Problems
+from trainables.core.files import Files
 from trainables.core.streams import numpy_stream
+from trainables.datasets import decoding
 from trainables.datasets.own import prepare
 from trainables.datasets.own.image_file import UPRIGHT, UnreadableImageError, decode
-from trainables.datasets.own.table import SHOWN, Problems, Row
+from trainables.datasets.own.table import Row
 
-WHITE = 65535
-"""Stored value of 1.0: 8- and 16-bit values are recovered exactly, others to 1e-5."""
+WHITE, STEP = 65535, 257
+"""Value of 1.0 in 16 bits: 8- and 16-bit values are recovered exactly, others to 1e-5; and of 1/255, as of 8 bits."""
 READER_VERSION = 1
 """Increase it when the same files are read as different pixels. It is part of trial keys."""
-LAYOUT = 5
+LAYOUT = 6
 """Increase it when the cached files change, or images that may be cached are refused, and pixels stay the same."""
 LENGTH, READERS = 32, 16
 """Digits of a digest; files read at the same time, as reading from S3 is mostly waiting."""
@@ -40,8 +34,8 @@ SMALLEST_SIZE, LARGEST_SIZE = 8, 1024
 """Sides in pixels of an image."""
 LARGEST_NATIVE, SAMPLE = 64, 64
 """Side in pixels up to which images keep their size by default; images that are searched for colour."""
-LONGISH, ABANDONED = 1.5, 24 * 3600.0
-"""Ratio of the sides above a camera's; seconds after which a folder being decoded is that of a killed process."""
+LONGISH = 1.5
+"""Ratio of the sides above a camera's."""
 
 Source = Callable[[], tuple[Sequence[Row], Files]]
 
@@ -63,7 +57,7 @@ def content_digest(rows: Sequence[Row], files: Files) -> str:
         return [image, mask, row.boxes, row.boxes_side, row.ellipse, row.label, row.group, row.subject, row.split]
 
     with ThreadPoolExecutor(READERS) as pool:
-        lines = list(pool.map(digested, rows))
+        lines = list(decoding.tracked(pool.map(digested, rows), len(rows), "Hashing images"))
     Problems(line for line in lines if isinstance(line, str)).check()
     files.keep_digests()
     text = json.dumps([READER_VERSION, lines], separators=(",", ":"))
@@ -75,14 +69,21 @@ class Decoded:
     """All images of a dataset, row by row, in arrays that are mapped from a file."""
 
     rows: list[Row]
-    pixels: UInt16[np.ndarray, "rows channels height width"]
+    pixels: UInt8[np.ndarray, "rows channels height width"] | UInt16[np.ndarray, "rows channels height width"]
+    """The greatest value of the type is 1.0. 8 bits where they hold all values exactly: the files have 8 bits and are
+    not resized, as resizing gives values between those of 8 bits."""
     masks: Bool[np.ndarray, "rows height width"]
     """False everywhere for an image without a mask."""
     stored: pd.DataFrame
-    """For each image `width`, `height` (upright), `kind`, `colour`, and `turned`, whether programs turn it."""
+    """For each image `width`, `height` (upright), `kind`, `colour`, `turned`, whether programs turn it, and `masked`,
+    whether any pixel is inside its mask."""
+
+    @property
+    def masked(self) -> Bool[np.ndarray, " rows"]:
+        return self.stored.masked.to_numpy()
 
     def images(self, index: np.ndarray) -> Float[np.ndarray, "images channels height width"]:
-        return self.pixels[index].astype(np.float32) / np.float32(WHITE)
+        return self.pixels[index].astype(np.float32) / np.float32(np.iinfo(self.pixels.dtype).max)
 
 
 def notes(decoded: Decoded, options: Any) -> Iterator[str]:
@@ -125,84 +126,46 @@ def notes(decoded: Decoded, options: Any) -> Iterator[str]:
 
 def load_decoded(options: Any, read: Source) -> Decoded:
     """Load the decoded images of a dataset with these complete options from the cache, else from their files."""
-    form = [options.content, options.image_size, options.channels, options.pixel_range, options.fit]
-    key = hashlib.sha256(json.dumps([*form, READER_VERSION, LAYOUT]).encode()).hexdigest()[:32]
-    folder = cache_folder("decoded") / key
-    if not (folder / "rows.json").is_file():
-        _build(folder, options, *read())
-    return _mapped(folder)
+    return _mapped(decoding.decoded_folder(form(options), lambda folder: _write(folder, options, *read())))
+
+
+def form(options: Any) -> list[object]:
+    """What identifies the decoded images of a dataset with these complete options."""
+    names = (options.content, options.image_size, options.channels, options.pixel_range, options.fit)
+    return [*names, READER_VERSION, LAYOUT]
 
 
 @lru_cache(maxsize=4)
 def _mapped(folder: Path) -> Decoded:
     rows = [Row(**row) for row in json.loads((folder / "rows.json").read_bytes())]
-    pixels, masks = (np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in ("pixels", "masks"))
+    pixels, masks = (decoding.mapped(folder / f"{name}.npy") for name in ("pixels", "masks"))
     return Decoded(rows, pixels, masks, pd.DataFrame(json.loads((folder / "stored.json").read_bytes())))
 
 
-def _build(folder: Path, options: Any, rows: Sequence[Row], files: Files) -> None:
-    """Decode all rows into `folder` atomically; of several processes the first one wins."""
-    for abandoned in folder.parent.glob(".*-*"):
-        with suppress(FileNotFoundError):  # Another process may remove or rename it at the same time.
-            if time.time() - abandoned.stat().st_mtime > ABANDONED:
-                shutil.rmtree(abandoned, ignore_errors=True)
-    partial = folder.with_name(f".{folder.name}-{uuid4().hex}")
-    partial.mkdir()
-    try:
-        _decode_rows(partial, options, rows, files)
-        # The same content may be in another folder, so names are cached without theirs.
-        rows = [replace(row, where=basename(row.where), image=basename(row.image)) for row in rows]
-        fields = ("where", "image", "label", "group", "subject", "split")
-        (partial / "rows.json").write_text(json.dumps([{name: getattr(row, name) for name in fields} for row in rows]))
-        for path in partial.iterdir():
-            # Otherwise a power failure after the renaming leaves black images.
-            sync(path)
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not (folder / "rows.json").is_file():
-                raise
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write decoded images to {folder.parent}: {error.strerror}; free disk space, or set XDG_CACHE_HOME "
-            "to another folder"
-        ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _decode_rows(folder: Path, options: Any, rows: Sequence[Row], files: Files) -> None:
-    """Write pixels.npy, masks.npy and stored.json, one thread per processor."""
+def _write(folder: Path, options: Any, rows: Sequence[Row], files: Files) -> None:
+    """Write pixels.npy, masks.npy, rows.json and stored.json."""
     shape = (len(rows), options.channels, options.image_size, options.image_size)
-    pixels = _allocated(folder / "pixels.npy", np.uint16, shape)
-    masks = _allocated(folder / "masks.npy", np.bool_, (len(rows), *shape[2:]))
-    problems = Problems()
+    pixels = decoding.allocated(folder / "pixels.npy", np.uint16, shape)
+    masks = decoding.allocated(folder / "masks.npy", np.bool_, (len(rows), *shape[2:]))
+    has_8_bits = np.zeros(len(rows), dtype=bool)
     stored: list[dict[str, object]] = [{} for _ in rows]
 
     def decode_into(i: int) -> None:
-        if len(problems) <= SHOWN:
-            image, masks[i], stored[i] = _decode_row(rows[i], options, files)
-            pixels[i] = np.rint(image * WHITE).astype(np.uint16)
+        image, masks[i], stored[i] = _decode_row(rows[i], options, files)
+        pixels[i] = np.rint(image * WHITE).astype(np.uint16)
+        has_8_bits[i] = not (pixels[i] % STEP).any()
 
-    # Libraries warn of damage that they repair. Warning filters are shared by all threads, so set them around the pool.
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")
-        for outcome in [pool.submit(decode_into, i) for i in range(len(rows))]:
-            if isinstance(error := outcome.exception(), ConfigurationError):
-                problems.append(str(error))
-            elif error is not None:
-                raise error
-    problems.check()
+    decoding.decode_all(decode_into, len(rows), "Decoding images")
+    if has_8_bits.all():
+        narrow = decoding.allocated(folder / "narrow.npy", np.uint8, shape)
+        for image, wide in zip(narrow, pixels, strict=True):
+            image[:] = wide // STEP
+        (folder / "narrow.npy").replace(folder / "pixels.npy")
+    # The same content may be in another folder, so names are cached without theirs.
+    rows = [replace(row, where=basename(row.where), image=basename(row.image)) for row in rows]
+    fields = ("where", "image", "label", "group", "subject", "split")
+    (folder / "rows.json").write_text(json.dumps([{name: getattr(row, name) for name in fields} for row in rows]))
     (folder / "stored.json").write_text(json.dumps(stored))
-
-
-def _allocated(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
-    """A new array mapped from a file with all its blocks: on a full disk, writing to missing ones kills a process."""
-    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
 
 
 def _decode_row(row: Row, options: Any, files: Files) -> tuple[np.ndarray, np.ndarray, dict[str, object]]:
@@ -228,8 +191,9 @@ def _decode_row(row: Row, options: Any, files: Files) -> tuple[np.ndarray, np.nd
                     f"orientation {image.orientation}); save it upright, with boxes in its pixels"
                 )
             region = prepare.boxes_inside(row.boxes, height, width, row.boxes_side)
+        mask = prepare.fitted_mask(region, size, options.fit)
         stored = {"width": width, "height": height, "kind": image.kind, "colour": image.has_colour, "turned": turned}
-        return pixels, prepare.fitted_mask(region, size, options.fit), stored
+        return pixels, mask, {**stored, "masked": bool(mask.any())}
     except UnreadableImageError as error:
         raise ConfigurationError(f"{row.where}: {name} {error}") from None
 

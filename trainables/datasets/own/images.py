@@ -12,13 +12,13 @@ from pydantic import Field, field_validator, model_validator
 
 from records.columns import SPLITS
 from trainables.core.config import Options as BaseOptions
-from trainables.core.errors import ConfigurationError
+from trainables.core.errors import ConfigurationError, Problems
 from trainables.core.files import Files, check_unchanged
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Dataset, Split, agreement, split_from_arrays
 from trainables.datasets.own import decoded as store
 from trainables.datasets.own import sampling
-from trainables.datasets.own.table import Problems, Row, check_rows
+from trainables.datasets.own.table import Row, check_rows
 
 SIZES = ("n_train", "n_valid", "n_test")
 
@@ -164,7 +164,7 @@ class OwnImages(Dataset):
                     f"{name} has no image of label {meaning.class_names[label]!r}, of which the table has {len(rows)} "
                     f"(the first in {decoded.rows[rows[0]].where}); correct the label, or add images of more subjects"
                 )
-        masked = np.any(decoded.masks, axis=(1, 2))
+        masked = decoded.masked
         for name in ("test_id", "test_ood"):
             scored = index[name][(meaning.labels[index[name]] == 1) | (self.classes > 2)]
             if not masked[scored].any():

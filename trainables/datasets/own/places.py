@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import Field
 
-from trainables.core.errors import ConfigurationError
+from trainables.core.errors import SHOWN, ConfigurationError, Problems
 from trainables.core.files import Files, composed, join, parent
 from trainables.datasets.own.images import OwnImages, OwnImagesOptions
-from trainables.datasets.own.table import POOLS, SHOWN, Problems, Row, read_table
+from trainables.datasets.own.table import POOLS, Row, read_table
 
 MASK_FOLDERS = ("masks", "mask", "segmentations", "segmentation")
 MASK_ENDINGS = ("_mask", "_seg", "_segmentation")

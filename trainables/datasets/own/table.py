@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from records.columns import SPLITS
-from trainables.core.errors import ConfigurationError
+from trainables.core.errors import ConfigurationError, Problems
 from trainables.core.files import Files, refusal
 
-SHOWN, LONGEST_TEXT = 3, 2000
-"""Problems in one message, and characters of each."""
 KNOWN = {"image": "image", "file": "image", "label": "label", "class": "label"}
 KNOWN |= {name: name for name in ("mask", "boxes", "group", "subject", "split")}
 """Our column of each column name."""
@@ -34,17 +32,6 @@ SYNONYMS = {
     **dict.fromkeys(("set", "fold", "partition"), "split"),
 }
 """Names that other tables give to our columns, for hints."""
-
-
-class Problems(list[str]):
-    """Error messages collected, so that a user sees several at a time; each names file and row and how to fix it."""
-
-    def check(self) -> None:
-        """Raise a ConfigurationError with the first few messages and the number of the others, if there are any."""
-        if self:
-            more = len(self) - SHOWN
-            shown = (text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …" for text in self[:SHOWN])
-            raise ConfigurationError("; ".join(shown) + (f"; and {more} more" if more > 0 else ""))
 
 
 class Box(NamedTuple):

@@ -12,13 +12,13 @@ from jaxtyping import Int
 from pydantic import Field
 
 from records.columns import SPLITS
-from trainables.core.errors import ConfigurationError
+from trainables.core.errors import ConfigurationError, Problems
 from trainables.core.files import Files, Root, join
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import UNIT, Split, agreement
 from trainables.datasets.own.images import SIZES, OwnImages, OwnImagesOptions
 from trainables.datasets.own.sampling import Index, cell_counts, count_cells, draw, largest
-from trainables.datasets.own.table import Problems, Row
+from trainables.datasets.own.table import Row
 
 SIDE = 1024
 """Height and width in pixels of the images on which the boxes of NIH and RSNA were drawn."""

@@ -13,11 +13,10 @@ from PIL import Image
 from support import own_images
 
 from trainables import resolve
-from trainables.core.errors import ConfigurationError
+from trainables.core.errors import ConfigurationError, Problems
 from trainables.core.files import Files
 from trainables.datasets import find_dataset
 from trainables.datasets.__main__ import summary
-from trainables.datasets.own.table import Problems
 
 
 def edit(old: str, new: str, count: int = -1) -> Callable[[Path], object]:
