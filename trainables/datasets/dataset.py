@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -117,6 +118,10 @@ class Dataset:
 
     def check(self) -> None:
         """Check the data before anything is trained; the message of a ConfigurationError names file and row."""
+
+    def decoded_folders(self) -> Sequence[Path]:
+        """The cache folders of the decoded images (trainables/datasets/decoding.py); none if there are no files."""
+        return ()
 
     def notes(self) -> Sequence[str]:
         """Sentences about the data to read before training, whatever the severity and the data seed."""

@@ -32,20 +32,15 @@ T = TypeVar("T")
 
 
 def decoded_folder(form: Sequence[object], write: Callable[[Path], None]) -> Path:
-    """The cache folder of the images that `form` identifies; `write` decodes them into it if they are not there.
+    """The cache folder of the images that `form` (JSON) identifies; `write` decodes them into it unless they are there.
 
     A folder appears under its name when it is complete; of several processes the first one wins. ConfigurationError if
     the disk is full.
     """
-    folder = folder_of(form)
+    folder = cache_folder("decoded") / hashlib.sha256(json.dumps(form).encode()).hexdigest()[:32]
     if not (folder / TIMES).is_file():
         _build(folder, write)
     return folder
-
-
-def folder_of(form: Sequence[object]) -> Path:
-    """The cache folder of the images that `form` identifies, whether or not they are there; `form` fits JSON."""
-    return cache_folder("decoded") / hashlib.sha256(json.dumps(form).encode()).hexdigest()[:32]
 
 
 def seconds(folder: Path) -> float:

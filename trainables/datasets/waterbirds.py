@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from trainables.core.config import Options
 from trainables.core.errors import ConfigurationError
 from trainables.core.files import Root, check_unchanged
 from trainables.core.streams import numpy_stream
+from trainables.datasets import decoding
 from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
 
 SEABIRDS = "albatross auklet cormorant frigatebird fulmar gull jaeger kittiwake pelican puffin tern"
@@ -31,7 +32,12 @@ LAYOUT = (
     f"(CUB's masks) and places365/ ({', '.join(chain(*PLACES.values()))})"
 )
 
-Pixels = Float[np.ndarray, "3 side side"]
+DECODED = 1
+"""Increase it when the same files are decoded to different arrays."""
+
+Pixels = UInt8[np.ndarray, "3 side side"]
+"""255 is white."""
+Index = Int[np.ndarray, " images"]
 
 
 class WaterbirdsOptions(Options):
@@ -52,11 +58,22 @@ class Bird:
     training: bool
 
 
-PlacedBird = tuple[Bird, Path, Path]
-"""A bird and its two places, one of each kind, in the order of the cues."""
+class PlacedBirds(NamedTuple):
+    """Birds by their places in CUB's list, and for each the indices of its land and its water in `decoded`."""
+
+    birds: Index
+    places: Int[np.ndarray, "images 2"]
 
 
-class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
+class Decoded(NamedTuple):
+    """All birds that CUB lists, in its order, and all places, land first, in arrays that are mapped from files."""
+
+    birds: UInt8[np.ndarray, "birds 3 side side"]
+    masks: Bool[np.ndarray, "birds side side"]
+    places: UInt8[np.ndarray, "places 3 side side"]
+
+
+class Waterbirds(DrawnCueDataset[PlacedBirds]):
     """Colour images in [0, 1]: a land bird (0) or a water bird (1) over land (cue 0) or water (cue 1).
 
     The mask is the bird (according to at least half of CUB's annotators), the distractor mask everything else. Test
@@ -81,43 +98,95 @@ class Waterbirds(DrawnCueDataset[list[PlacedBird]]):
         return options if options.content else options.model_copy(update={"content": _digest(_root(options))})
 
     def check(self) -> None:
-        root = _root(self.options)
-        for objects, _ in self.parts().values():
-            for bird, *places in objects:
-                _bird_files(root, bird.name)
-                for path in places:
-                    _size(path)
+        self.parts()
+        self.decoded_folders()
 
-    def parts(self) -> Mapping[str, tuple[list[PlacedBird], Labels]]:
+    def decoded_folders(self) -> Sequence[Path]:
+        return decoded_folders(_root(self.options), self.options.image_size)
+
+    def decoded(self) -> Decoded:
+        birds, places = self.decoded_folders()
+        return Decoded(*map(decoding.mapped, (birds / "pixels.npy", birds / "masks.npy", places / "pixels.npy")))
+
+    def parts(self) -> Mapping[str, tuple[PlacedBirds, Labels]]:
         sizes = {"train": self.options.n_train, "valid": self.options.n_valid, "test": self.options.n_test}
         root = _root(self.options)
         check_unchanged(_digest(root), self.options.content, str(root))
-        birds: dict[str, list[Bird]] = {part: [] for part in sizes}
+        birds: dict[str, list[int]] = {part: [] for part in sizes}
         rng, listed = numpy_stream("waterbirds birds", self.data_seed), read_birds(root)
         for label, kind in enumerate(PLACES):
             for training, parts in ((True, ("train", "valid")), (False, ("test",))):
-                candidates = [bird for bird in listed if (bird.label, bird.training) == (label, training)]
+                candidates = [i for i, bird in enumerate(listed) if (bird.label, bird.training) == (label, training)]
                 halves = {part: sizes[part] // 2 for part in parts}
                 for part, dealt in _dealt(candidates, halves, rng, f"{kind} birds for {' and '.join(parts)}").items():
                     birds[part] += dealt
-        rng, places = numpy_stream("waterbirds places", self.data_seed), []
+        rng, places, first = numpy_stream("waterbirds places", self.data_seed), [], 0
         for kind, folders in PLACES.items():
-            files = [path for folder in folders for path in _places(root, folder)]
-            places.append(_dealt(files, sizes, rng, f"places of {kind}, one for each bird"))
-        land, water = places
+            after = first + sum(len(_places(root, folder)) for folder in folders)
+            places.append(_dealt(range(first, after), sizes, rng, f"places of {kind}, one for each bird"))
+            first = after
         return {
-            part: (list(zip(chosen, land[part], water[part], strict=True)), np.array([bird.label for bird in chosen]))
+            part: (
+                PlacedBirds(np.array(chosen), np.stack([of_kind[part] for of_kind in places], axis=1)),
+                np.array([listed[i].label for i in chosen]),
+            )
             for part, chosen in birds.items()
         }
 
-    def with_cues(self, part: str, objects: list[PlacedBird], labels: Labels, cues: Labels) -> Split:
-        root, side = _root(self.options), self.options.image_size
-        images = np.empty((len(labels), 3, side, side), dtype=np.float32)
-        masks = np.empty((len(labels), side, side), dtype=bool)
-        for i, ((bird, *places), cue) in enumerate(zip(objects, cues, strict=True)):
-            pixels, masks[i] = read_bird(root, bird.name, side)
-            images[i] = np.where(masks[i], pixels, read_place(places[cue], side))
-        return split_from_arrays(images, labels, masks=masks, distractors=~masks, cues=cues)
+    def with_cues(self, part: str, objects: PlacedBirds, labels: Labels, cues: Labels) -> Split:
+        places = objects.places[np.arange(len(cues)), cues]
+        pixels, masks = composed(self.decoded(), objects.birds, places)
+        return split_from_arrays(pixels.astype(np.float32) / 255, labels, masks=masks, distractors=~masks, cues=cues)
+
+
+def composed(
+    decoded: Decoded, birds: Index, places: Index
+) -> tuple[UInt8[np.ndarray, "images 3 side side"], Bool[np.ndarray, "images side side"]]:
+    """The pixels of these birds over these places, and the birds' masks."""
+    masks = decoded.masks[birds]
+    return np.where(masks[:, None], decoded.birds[birds], decoded.places[places]), masks
+
+
+def decoded_folders(root: Path, side: int) -> tuple[Path, Path]:
+    """The folders of `Decoded` birds and places, decoded if need be; all severities and data seeds share them."""
+    birds, places = [bird.name for bird in read_birds(root)], _all_places(root)
+
+    def write_birds(folder: Path) -> None:
+        pixels = decoding.allocated(folder / "pixels.npy", np.uint8, (len(birds), 3, side, side))
+        masks = decoding.allocated(folder / "masks.npy", np.bool_, (len(birds), side, side))
+
+        def decode(i: int) -> None:
+            pixels[i], masks[i] = read_bird(root, birds[i], side)
+
+        decoding.decode_all(decode, len(birds), "Decoding birds")
+
+    def write_places(folder: Path) -> None:
+        pixels = decoding.allocated(folder / "pixels.npy", np.uint8, (len(places), 3, side, side))
+
+        def decode(i: int) -> None:
+            pixels[i] = read_place(places[i], side)
+
+        decoding.decode_all(decode, len(places), "Decoding places")
+
+    bird_files, place_files = _file_digests(root)
+    return (
+        decoding.decoded_folder(["waterbirds birds", DECODED, side, bird_files], write_birds),
+        decoding.decoded_folder(["waterbirds places", DECODED, side, place_files], write_places),
+    )
+
+
+@lru_cache(maxsize=4)
+def _file_digests(root: Path) -> tuple[str, str]:
+    """Digests of the paths, sizes and change times of all birds' and of all places' files; once per process."""
+    birds = chain.from_iterable(_bird_files(root, bird.name) for bird in read_birds(root))
+    return _file_digest(birds), _file_digest(_all_places(root))
+
+
+def _file_digest(paths: Iterable[Path]) -> str:
+    # A missing file is an error of decoding, which names it.
+    stats = ((str(path), path.stat() if path.exists() else None) for path in paths)
+    stamps = [(path, stat and (stat.st_size, stat.st_ctime_ns)) for path, stat in stats]
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
 
 
 def read_birds(root: Path) -> list[Bird]:
@@ -136,9 +205,11 @@ def read_birds(root: Path) -> list[Bird]:
 
 
 def read_bird(root: Path, name: str, side: int) -> tuple[Pixels, Bool[np.ndarray, "side side"]]:
-    """Read a bird's image, with values in [0, 1], and its mask, both cropped to a square around the bird."""
+    """Read a bird's image and its mask, both cropped to a square around the bird."""
     path, mask_path = _bird_files(root, name)
     image, votes = _open(path, "RGB"), _open(mask_path, "L")
+    if image.size != votes.size:
+        raise ConfigurationError(f"{mask_path} has {votes.size} pixels and {path} has {image.size}; they must agree")
     bird = votes.point(lambda vote: 255 * (vote >= 128)).getbbox() or (0, 0, *votes.size)
     box = _square(image.size, bird)
     mask = np.asarray(votes.resize((side, side), Image.Resampling.BILINEAR, box)) >= 128
@@ -146,7 +217,7 @@ def read_bird(root: Path, name: str, side: int) -> tuple[Pixels, Bool[np.ndarray
 
 
 def read_place(path: Path, side: int) -> Pixels:
-    """Read the central square of a place's image, with values in [0, 1]."""
+    """Read the central square of a place's image."""
     image = _open(path, "RGB")
     return _resized(image, _square(image.size, (0, 0, *image.size)), side)
 
@@ -190,6 +261,10 @@ def _places(root: Path, folder: str) -> list[Path]:
     return paths
 
 
+def _all_places(root: Path) -> list[Path]:
+    return [path for folder in chain(*PLACES.values()) for path in _places(root, folder)]
+
+
 def _dealt(items: Sequence[Any], sizes: Mapping[str, int], rng: np.random.Generator, what: str) -> dict[str, list[Any]]:
     """Deal to each part as many random items as `sizes` says, none twice."""
     wanted = sum(sizes.values())
@@ -202,26 +277,15 @@ def _dealt(items: Sequence[Any], sizes: Mapping[str, int], rng: np.random.Genera
 
 
 def _bird_files(root: Path, name: str) -> tuple[Path, Path]:
-    """A bird's image and its mask, of the same size."""
-    path, mask_path = root / "CUB_200_2011" / "images" / name, (root / "segmentations" / name).with_suffix(".png")
-    if _size(path) != _size(mask_path):
-        raise ConfigurationError(
-            f"{mask_path} has {_size(mask_path)} pixels and {path} has {_size(path)}; they must agree"
-        )
-    return path, mask_path
+    """A bird's image and its mask."""
+    return root / "CUB_200_2011" / "images" / name, (root / "segmentations" / name).with_suffix(".png")
 
 
-@cache
-def _size(path: Path) -> tuple[int, int]:
-    """(width, height), from the file's header."""
-    return _open(path).size
-
-
-def _open(path: Path, mode: str | None = None) -> Image.Image:
-    """The image converted to `mode`; without one its header alone is read."""
+def _open(path: Path, mode: str) -> Image.Image:
+    """The image converted to `mode`."""
     try:
         with Image.open(path) as image:
-            return image.convert(mode) if mode else image
+            return image.convert(mode)
     except FileNotFoundError:
         raise ConfigurationError(f"there is no file {path}; {LAYOUT}") from None
     except (OSError, SyntaxError) as error:
@@ -236,6 +300,5 @@ def _square(size: tuple[int, int], around: tuple[int, ...]) -> tuple[float, floa
 
 
 def _resized(image: Image.Image, box: tuple[float, float, float, float], side: int) -> Pixels:
-    """The part of an image in the box, with values in [0, 1]."""
-    pixels = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box))
-    return pixels.transpose(2, 0, 1).astype(np.float32) / 255
+    """The part of an image in the box."""
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box)).transpose(2, 0, 1)

@@ -126,13 +126,13 @@ def notes(decoded: Decoded, options: Any) -> Iterator[str]:
 
 def load_decoded(options: Any, read: Source) -> Decoded:
     """Load the decoded images of a dataset with these complete options from the cache, else from their files."""
-    return _mapped(decoding.decoded_folder(form(options), lambda folder: _write(folder, options, *read())))
+    return _mapped(decoded_folder(options, read))
 
 
-def form(options: Any) -> list[object]:
-    """What identifies the decoded images of a dataset with these complete options."""
-    names = (options.content, options.image_size, options.channels, options.pixel_range, options.fit)
-    return [*names, READER_VERSION, LAYOUT]
+def decoded_folder(options: Any, read: Source) -> Path:
+    """The cache folder of these images, which are decoded if need be."""
+    form = [options.content, options.image_size, options.channels, options.pixel_range, options.fit]
+    return decoding.decoded_folder([*form, READER_VERSION, LAYOUT], lambda folder: _write(folder, options, *read()))
 
 
 @lru_cache(maxsize=4)

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -140,6 +141,9 @@ class OwnImages(Dataset):
 
     def decoded(self) -> store.Decoded:
         return store.load_decoded(self.complete(self.options), self._read_unchanged)
+
+    def decoded_folders(self) -> Sequence[Path]:
+        return (store.decoded_folder(self.complete(self.options), self._read_unchanged),)
 
     def notes(self) -> Sequence[str]:
         return list(store.notes(self.decoded(), self.complete(self.options)))

@@ -5,7 +5,7 @@ import pytest
 from support import own_images
 
 from trainables import resolve
-from trainables.datasets import decoding, find_dataset
+from trainables.datasets import find_dataset
 from trainables.datasets.own import decoded as store
 
 RNG = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def test_8_and_16_bits_are_the_same_numbers():
 def test_nothing_but_whole_arrays_is_left(tmp_path):
     dataset = opened(tmp_path / "set", [RNG.integers(0, 256, (16, 16), dtype=np.uint8) for _ in range(32)])
     dataset.decoded()
-    folder = decoding.folder_of(store.form(dataset.complete(dataset.options)))
+    (folder,) = dataset.decoded_folders()
     names = {path.name: path.stat().st_size for path in folder.iterdir()}
     assert set(names) == {"pixels.npy", "masks.npy", "rows.json", "stored.json", "decoding.json"}
     assert names["pixels.npy"] - 32 * 16 * 16 in range(64, 256)
