@@ -176,7 +176,7 @@ class Files:
 
     def _object(self, location: str) -> bytes:
         cached = cache_folder("objects") / hashlib.sha256(f"{location} {self._stamp(location)}".encode()).hexdigest()
-        if cached.is_file():
+        with suppress(FileNotFoundError):
             return cached.read_bytes()
         with _storage(parent(location)) as storage:
             data = storage.read(basename(location), self._largest)

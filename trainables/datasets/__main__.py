@@ -1,9 +1,11 @@
-"""python -m trainables.datasets NAME: checks that a dataset can be used, and describes it."""
+"""python -m trainables.datasets: checks that a dataset can be used, and describes it; or empties the cache."""
 
+import os
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from textwrap import wrap
@@ -12,15 +14,16 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+from rich.filesize import decimal
 
 from records.columns import SPLITS
 from records.secrets import show
 from records.storage import DEFAULT, default_location
 from trainables.core.config import parse_settings
 from trainables.core.errors import ConfigurationError
-from trainables.core.files import join, parent
+from trainables.core.files import cache_folder, join, parent
 from trainables.core.picture import labelled_grid, tile
-from trainables.datasets import find_dataset
+from trainables.datasets import decoding, find_dataset
 from trainables.datasets.dataset import Dataset, Split, load
 from trainables.datasets.own.images import OwnImages
 from trainables.datasets.own.places import MASK_FOLDERS, SUFFIXES, Folder
@@ -39,7 +42,9 @@ LARGE, DARK = 0.7, 0.25
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A dataset: a name, folder:PATH or manifest:FILE.csv.")],
+    name: Annotated[
+        str | None, typer.Argument(help="A dataset: a name, folder:PATH or manifest:FILE.csv.", show_default=False)
+    ] = None,
     root: Annotated[str | None, typer.Option(help="Folder with the files of a registered dataset.")] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the dataset, KEY=VALUE.", metavar="KEY=VALUE")
@@ -50,11 +55,22 @@ def check(
         Path | None,
         typer.Option(help="File for a picture of some images.", show_default="dataset.png beside the sweeps"),
     ] = None,
+    clear: Annotated[
+        bool,
+        typer.Option("--clear", help="Remove the cached files of all datasets from this machine, and do nothing else."),
+    ] = False,
 ) -> None:
     """Read the whole dataset, describe it, and write a picture of some images with their masks.
 
     Exit codes: 0 the dataset can be used; 2 it cannot, and the message names file and row.
     """
+    if (name is None) != clear:
+        needed = "--clear is for all datasets: leave out NAME" if clear else "give the NAME of a dataset, or --clear"
+        show(f"{needed}, see --help", file=sys.stderr)
+        raise typer.Exit(2)
+    if name is None:
+        show(clear_cache())
+        return
     try:
         settings = parse_settings(assignments or [])
         if root is not None:
@@ -68,7 +84,7 @@ def check(
     except ConfigurationError as error:
         show(f"{name}: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    for line in describe(dataset, splits):
+    for line in (*describe(dataset, splits), *cached(dataset)):
         show(line)
     panel = sample_panel(dataset, splits, f"{name}: images at severity {severity:g}")
     # The picture goes into the folder of the sweeps; if they are in a bucket, into sweeps/, which Git ignores.
@@ -107,6 +123,28 @@ def describe(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
     for name in SPLITS:
         yield f"  {name:9} {_coverage(splits[name], labels)}"
     yield from (f"Warning: {warning}" for warning in _warnings(splits, labels))
+
+
+def cached(dataset: Dataset) -> Iterator[str]:
+    """Where the dataset's decoded images are, how large, and how long decoding took; nothing if it has none."""
+    if folders := dataset.decoded_folders():
+        took = timedelta(seconds=round(sum(map(decoding.seconds, folders))))
+        yield (
+            f"Decoded in {took} to {decimal(sum(map(decoding.size, folders)))} in {os.path.commonpath(folders)}; "
+            "XDG_CACHE_HOME moves them, --clear removes them"
+        )
+
+
+def clear_cache() -> str:
+    """Remove what is cached of all datasets; the message says how much that was."""
+    folder = cache_folder("decoded").parent
+    try:
+        freed = decoding.clear_cache()
+    except OSError as error:
+        show(f"cannot remove {error.filename}: {error.strerror}; fix its permissions", file=sys.stderr)
+        raise typer.Exit(2) from None
+    removed = [f"{decimal(count)} of {decoding.KINDS[kind]}" for kind, count in freed.items() if count]
+    return f"Removed {', '.join(removed) or 'nothing'} from {folder}"
 
 
 def summary(dataset: OwnImages) -> Iterator[str]:

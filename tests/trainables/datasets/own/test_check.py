@@ -10,6 +10,8 @@ from PIL import Image
 from support import own_images
 from typer.testing import CliRunner
 
+from trainables.core.files import cache_folder
+from trainables.datasets import decoding
 from trainables.datasets.__main__ import app
 
 
@@ -104,9 +106,41 @@ def test_the_picture_is_beside_the_sweeps(folder, check, monkeypatch, tmp_path):
     assert (tmp_path / "storage/dataset.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_it_tells_where_decoded_images_are_and_removes_them(folder, check, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    output = check(folder)
+    (decoded,) = cache_folder("decoded").iterdir()
+    took = r"Decoded in 0:00:0\d to \d+\.\d kB in "
+    assert re.search(f"{took}{decoded}; XDG_CACHE_HOME moves them, --clear removes them\n", output), output
+    pixels = decoding.mapped(decoded / "pixels.npy")
+    before = pixels.copy()
+    (cache_folder("digests") / "other.json").write_bytes(bytes(2000))
+    being_decoded = cache_folder("decoded") / ".another-process"
+    being_decoded.mkdir()
+    result = CliRunner().invoke(app, ["--clear"])
+    assert result.exit_code == 0, result.output
+    assert re.fullmatch(
+        rf"Removed \d+\.\d kB of decoded images, [2-9]\.\d kB of digests of files from {decoded.parents[1]}\n",
+        result.output,
+    )
+    np.testing.assert_array_equal(pixels, before)
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.parent.name in decoding.KINDS] == [being_decoded]
+    assert "Removed nothing from" in CliRunner().invoke(app, ["--clear"]).output
+    assert check(folder).replace("0:00:00", "") == output.replace("0:00:00", "")
+
+
+def test_a_dataset_without_files_has_nothing_decoded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["synthetic", "--set", "n_train=8"])
+    assert result.exit_code == 0, result.output
+    assert "Decoded" not in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "piece"),
     [
+        ([], "give the NAME of a dataset, or --clear, see --help"),
+        (["synthetic", "--clear"], "--clear is for all datasets: leave out NAME"),
         (["folder:nowhere"], "there is no folder"),
         (["manifest:nowhere.csv"], "there is no file"),
         (["folder:mine.csv"], "mine.csv is a file; name its folder, or write manifest:/"),
