@@ -46,7 +46,7 @@ def plain_seconds(name: str, model: str, n_train: int) -> float:
     trial.model.to(memory_format=torch.contiguous_format)
     train, order = trial.splits["train"], torch.Generator().manual_seed(0)
     cues = torch.zeros_like(train.labels) if train.cues is None else train.cues
-    data = TensorDataset(train.images, train.labels, trial.train_masks, cues)
+    data = TensorDataset(train.images[:], train.labels, trial.train_masks[:], cues)
 
     def epoch() -> None:
         for images, labels, masks, batch_cues in DataLoader(data, trial.config.batch_size, True, generator=order):

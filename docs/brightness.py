@@ -23,8 +23,8 @@ def brightness(trial: pd.Series) -> np.ndarray:
     """[N] mean grey value outside the mask, in [0, 1], of each image of the split."""
     options = DigitsOnPhotos.Options(n_train=trial["hp.n_train"], image_size=trial["hp.image_size"])
     split = DigitsOnPhotos(options, trial["severity"], trial["data_seed"]).splits()[SPLIT]
-    outside = ~split.masks.bool()
-    return ((split.images * outside).sum((1, 2, 3)) / outside.sum((1, 2, 3))).numpy()
+    outside = ~split.masks[:]
+    return ((split.images[:] * outside).sum((1, 2, 3)) / outside.sum((1, 2, 3))).numpy()
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def _seconds_per_image(model_name: str, shape: tuple[int, ...], classes: int) ->
     """Seconds per image of a forward pass and of a training step, in batches of 32; smaller ones of large images."""
     model = initialise(model_name, shape[0], classes, seed=0, side=min(shape[1:]))
     images = torch.rand(MOST_TIMED, *shape)
-    images = images[: at_once(images)]
+    images = images[: at_once(images.shape, images.device)]
     labels = torch.zeros(len(images), dtype=torch.long)
 
     def step() -> None:

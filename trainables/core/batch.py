@@ -14,26 +14,26 @@ MOST_AT_ONCE, FEWEST_AT_ONCE = 64, 4
 PIXELS_AT_ONCE = MOST_AT_ONCE * 64 * 64
 
 
-def at_once(images: Images, device: torch.device | None = None) -> int:
-    """How many images of this size pass a network on `device` (default: the images') together outside training.
+def at_once(shape: torch.Size, device: torch.device) -> int:
+    """How many images of this shape pass a network on this device together outside training.
 
     A GPU takes 64. A processor takes fewer large ones, whose feature maps then stay in its cache: 64 up to 64 x 64
     pixels, 5 of 224 x 224.
     """
-    if (device or images.device).type != "cpu":
+    if device.type != "cpu":
         return MOST_AT_ONCE
-    return min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, PIXELS_AT_ONCE // (images.shape[-2] * images.shape[-1])))
+    return min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, PIXELS_AT_ONCE // (shape[-2] * shape[-1])))
 
 
-def parts(n: int, images: Images, device: torch.device | None = None) -> Iterator[slice]:
-    """Consecutive parts of n items, each for one pass of images of this size; one empty part if n is 0.
+def parts(n: int, shape: torch.Size, device: torch.device) -> Iterator[slice]:
+    """Consecutive parts of n items, each for one pass of images of this shape; one empty part if n is 0.
 
     The logits of an image by itself differ in their last bits from those in a batch of any size. So one is alone only
     where it would be with 64 at once, and results do not depend on the device's number.
     """
     for start in range(0, max(1, n), MOST_AT_ONCE):
         block = min(MOST_AT_ONCE, n - start)
-        edges = np.linspace(start, start + block, max(1, math.ceil(block / at_once(images, device))) + 1).astype(int)
+        edges = np.linspace(start, start + block, max(1, math.ceil(block / at_once(shape, device))) + 1).astype(int)
         yield from map(slice, edges[:-1], edges[1:])
 
 

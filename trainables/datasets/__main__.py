@@ -7,24 +7,30 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from textwrap import wrap
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 import typer
+from jaxtyping import Bool, Float
 from rich.filesize import decimal
+from torch import Tensor
 
 from records.columns import SPLITS
 from records.secrets import show
 from records.storage import DEFAULT, default_location
+from trainables.core.batch import parts
 from trainables.core.config import parse_settings
 from trainables.core.errors import ConfigurationError
 from trainables.core.files import cache_folder, join, parent
 from trainables.core.picture import labelled_grid, tile
+from trainables.core.streams import PROCESSOR
 from trainables.datasets import decoding, find_dataset
 from trainables.datasets.dataset import Dataset, Split, load
+from trainables.datasets.mapped import batches
 from trainables.datasets.own.images import OwnImages
 from trainables.datasets.own.places import MASK_FOLDERS, SUFFIXES, Folder
 from trainables.trial.resolve import resolve
@@ -120,9 +126,10 @@ def describe(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
     for name in SPLITS:
         yield f"  {name:9} {_counts(splits[name], labels, cues)}"
     yield "Masks (share of images that have one; smallest and largest share of pixels inside):"
+    surveys = {name: Survey.of(splits[name]) for name in SPLITS}
     for name in SPLITS:
-        yield f"  {name:9} {_coverage(splits[name], labels)}"
-    yield from (f"Warning: {warning}" for warning in _warnings(splits, labels))
+        yield f"  {name:9} {_coverage(splits[name], surveys[name], labels)}"
+    yield from (f"Warning: {warning}" for warning in _warnings(splits, surveys, labels))
 
 
 def cached(dataset: Dataset) -> Iterator[str]:
@@ -214,8 +221,8 @@ def sample_panel(dataset: Dataset, splits: Mapping[str, Split], title: str) -> b
             index = ((split.labels == label) & (split.cues == cue)).nonzero()[:SAMPLES, 0]
             arrays = {
                 "s.images": split.displayed(split.images[index]).numpy(),
-                "s.masks": split.masks[index, 0].numpy(),
-                "s.distractors": split.distractors[index, 0].numpy(),
+                "s.masks": split.masks[index][:, 0].numpy(),
+                "s.distractors": split.distractors[index][:, 0].numpy(),
             }
             shown = [tile(arrays, "s", i, "image") for i in range(len(index))]
             tiles.append(shown + [np.full_like(shown[0], 255)] * (SAMPLES - len(shown)))
@@ -232,37 +239,61 @@ def _counts(split: Split, labels: Sequence[str], cues: Sequence[str]) -> str:
     return f"{len(split)} images: " + "; ".join(cells)
 
 
-def _coverage(split: Split, labels: Sequence[str]) -> str:
-    share = split.masks.flatten(1).float().mean(dim=1)
+class Survey(NamedTuple):
+    """What is said of each image of a split."""
+
+    brightest: Float[Tensor, " images"]
+    """Its brightest pixel, 1 being white."""
+    constant: Bool[Tensor, " images"]
+    covered: Float[Tensor, " images"]
+    """Share of its pixels inside the mask."""
+    digests: list[bytes]
+
+    @classmethod
+    def of(cls, split: Split) -> "Survey":
+        shape, several = split.images.shape, []
+        for images, masks in batches((split.images, split.masks), parts(len(split), shape, PROCESSOR), PROCESSOR):
+            brightest = images.amax(dim=(1, 2, 3))
+            constant = brightest == images.amin(dim=(1, 2, 3))
+            digests = [sha256(image.numpy().tobytes()).digest() for image in images]
+            covered = masks.flatten(1).float().mean(dim=1)
+            several.append(cls(split.displayed(brightest), constant, covered, digests))
+        return cls(
+            torch.cat([part.brightest for part in several]),
+            torch.cat([part.constant for part in several]),
+            torch.cat([part.covered for part in several]),
+            list(chain(*(part.digests for part in several))),
+        )
+
+
+def _coverage(split: Split, survey: Survey, labels: Sequence[str]) -> str:
     texts = []
     for label, text in enumerate(labels):
-        of_label = share[split.labels == label]
+        of_label = survey.covered[split.labels == label]
         masked = of_label[of_label > 0]
         inside = f" ({masked.min():.1%} to {masked.max():.1%} inside)" if len(masked) else ""
         texts.append(f"{text}: {len(masked) / max(len(of_label), 1):.0%}{inside}")
     return "; ".join(texts)
 
 
-def _warnings(splits: Mapping[str, Split], labels: Sequence[str]) -> Iterator[str]:
-    brightest = max(split.displayed(split.images.max()).item() for split in splits.values())
+def _warnings(splits: Mapping[str, Split], surveys: Mapping[str, Survey], labels: Sequence[str]) -> Iterator[str]:
+    brightest = max(survey.brightest.max().item() for survey in surveys.values())
     if brightest < DARK:
         yield f"the brightest pixel is {brightest:.3f} of white; set pixel_range=LOW:HIGH or pixel_range=image"
     tested = len(splits["test_ood"])
     if tested < FEW:
         yield f"test_ood has {tested} images, so an accuracy has a standard error of up to {0.5 / tested**0.5:.2f}"
-    constant = sum(int((s.images.amax(dim=(1, 2, 3)) == s.images.amin(dim=(1, 2, 3))).sum()) for s in splits.values())
-    if constant:
+    if constant := sum(int(survey.constant.sum()) for survey in surveys.values()):
         yield f"{constant} images are constant"
-    hashes = {name: [sha256(image.numpy().tobytes()).digest() for image in splits[name].images] for name in SPLITS}
-    trained_on = set(hashes["train"])
+    trained_on = set(surveys["train"].digests)
     for pool in ("valid", "test"):
-        shared = sum(image in trained_on for kind in ("id", "ood") for image in hashes[f"{pool}_{kind}"])
+        shared = sum(image in trained_on for kind in ("id", "ood") for image in surveys[f"{pool}_{kind}"].digests)
         if shared:
             yield f"{shared} {pool} images are identical to training images"
     for label, text in enumerate(labels):
-        if not any(s.masks[s.labels == label].any() for s in splits.values()):
+        if not any(split.masked[split.labels == label].any() for split in splits.values()):
             yield f"{text} has no masks at all, so that having a mask reveals the label (see --set empty_mask)"
-    covered = torch.cat([split.masks.flatten(1).float().mean(dim=1) for split in splits.values()])
+    covered = torch.cat([survey.covered for survey in surveys.values()])
     if (covered > 0).any() and (median := covered[covered > 0].median().item()) > LARGE:
         yield f"masks cover {median:.0%} of an image (median); check that they are 0 outside, not inside"
 

@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -13,9 +14,11 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from records.columns import SPLITS
+from trainables.core.batch import parts
 from trainables.core.config import Options as BaseOptions
 from trainables.core.departure import Departure
-from trainables.core.streams import numpy_stream
+from trainables.core.streams import PROCESSOR, numpy_stream
+from trainables.datasets.mapped import Images, Pixels, Source, batches, in_memory
 
 Labels = Int[np.ndarray, " images"]
 """Classes from 0, of the images or of their cues."""
@@ -24,20 +27,21 @@ UNIT = (0.0, 1.0)
 """The usual pixel values of black and white."""
 USUAL_SIDE = 28
 """In pixels."""
-MAX_BYTES = 2**29
-"""Size limit of the cache of `load`."""
+MAX_BYTES, HELD_BYTES = 2**29, 2**26
+"""Size limit of the cache of `load`, and of the five splits that it reads from disk at once."""
 
 
 @dataclass(frozen=True, repr=False)
 class Split:
-    """The images of one split, in memory. Tensors are shared between trials; do not write to them."""
+    """The images of one split. Each source is a tensor, shared between trials, which must not be written to; or it is
+    on disk, and `source[index]` reads its items. Go through them by `batches` of datasets/mapped.py."""
 
-    images: Float[Tensor, "images channels height width"]
+    images: Images
     """Pixel values in `limits`."""
     labels: Int[Tensor, " images"]
-    masks: Bool[Tensor, "images 1 height width"]
+    masks: Pixels
     """True inside the region of interest."""
-    distractors: Bool[Tensor, "images 1 height width"]
+    distractors: Pixels
     """True on the spurious cue; `Dataset.cue_location` says how it relates to the mask."""
     cues: Int[Tensor, " images"]
     """The class that the cue points to; -1 if unknown."""
@@ -51,7 +55,27 @@ class Split:
 
     @property
     def nbytes(self) -> int:
-        return self.images.nbytes + self.masks.nbytes + self.distractors.nbytes
+        """Bytes in memory."""
+        return sum(source.untyped_storage().nbytes() for source in self._sources if isinstance(source, Tensor))
+
+    @property
+    def all_bytes(self) -> int:
+        """Bytes that all of the split would take in memory."""
+        return sum(source.shape.numel() * source.dtype.itemsize for source in self._sources)
+
+    @property
+    def _sources(self) -> tuple[Source, ...]:
+        return self.images, self.masks, self.distractors
+
+    @cached_property
+    def masked(self) -> Bool[Tensor, " images"]:
+        """Which images have a mask."""
+        found = batches((self.masks,), parts(len(self), self.masks.shape, PROCESSOR), PROCESSOR)
+        return torch.cat([masks.flatten(1).any(dim=1) for (masks,) in found])
+
+    def in_memory(self) -> "Split":
+        images, masks, distractors = map(in_memory, self._sources)
+        return replace(self, images=images, masks=masks, distractors=distractors)
 
     def __repr__(self) -> str:
         return f"<Split of {len(self)} images {list(self.images.shape[1:])}, classes {self.labels.unique().tolist()}>"
@@ -209,11 +233,24 @@ def load(dataset: type[Dataset], options: BaseOptions, severity: float, data_see
     if key in _CACHE:
         _CACHE.move_to_end(key)
     else:
+        # The next splits are probably as large as the latest.
+        _shrink(MAX_BYTES - sum(map(_size, list(_CACHE.values())[-1:])))
         splits = dataset(options, severity, data_seed).splits()
+        if sum(split.all_bytes for split in splits.values()) <= HELD_BYTES:
+            splits = {name: split.in_memory() for name, split in splits.items()}
         _CACHE[key] = MappingProxyType({name: splits[name] for name in SPLITS})
-        while len(_CACHE) > 1 and sum(s.nbytes for splits in _CACHE.values() for s in splits.values()) > MAX_BYTES:
-            _CACHE.popitem(last=False)
+        _shrink(MAX_BYTES, keep=1)
     return _CACHE[key]
+
+
+def _size(splits: Mapping[str, Split]) -> int:
+    return sum(split.nbytes for split in splits.values())
+
+
+def _shrink(most: int, keep: int = 0) -> None:
+    """Forget the splits that were used longest ago until the cache has `most` bytes, or `keep` entries."""
+    while len(_CACHE) > keep and sum(map(_size, _CACHE.values())) > most:
+        _CACHE.popitem(last=False)
 
 
 _CACHE: OrderedDict[tuple[type[Dataset], BaseOptions, float, int], Mapping[str, Split]] = OrderedDict()

@@ -90,8 +90,8 @@ def allocated(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
 
 
 def mapped(path: Path) -> np.memmap:
-    """An array mapped from a file, read only."""
-    array: np.memmap = np.load(path, "r", allow_pickle=False)
+    """An array mapped from a file, copy on write, as torch takes no read-only arrays."""
+    array: np.memmap = np.load(path, "c", allow_pickle=False)
     return array
 
 

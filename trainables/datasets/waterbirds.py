@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 from pydantic import Field
@@ -19,7 +20,8 @@ from trainables.core.errors import ConfigurationError
 from trainables.core.files import Root, check_unchanged
 from trainables.core.streams import numpy_stream
 from trainables.datasets import decoding
-from trainables.datasets.dataset import DrawnCueDataset, Labels, Split, split_from_arrays
+from trainables.datasets.dataset import DrawnCueDataset, Labels, Split
+from trainables.datasets.mapped import derived, mapped_array, taken, unit_images
 
 SEABIRDS = "albatross auklet cormorant frigatebird fulmar gull jaeger kittiwake pelican puffin tern"
 WATERFOWL = "gadwall grebe mallard merganser guillemot loon"
@@ -134,17 +136,17 @@ class Waterbirds(DrawnCueDataset[PlacedBirds]):
         }
 
     def with_cues(self, part: str, objects: PlacedBirds, labels: Labels, cues: Labels) -> Split:
-        places = objects.places[np.arange(len(cues)), cues]
-        pixels, masks = composed(self.decoded(), objects.birds, places)
-        return split_from_arrays(pixels.astype(np.float32) / 255, labels, masks=masks, distractors=~masks, cues=cues)
-
-
-def composed(
-    decoded: Decoded, birds: Index, places: Index
-) -> tuple[UInt8[np.ndarray, "images 3 side side"], Bool[np.ndarray, "images side side"]]:
-    """The pixels of these birds over these places, and the birds' masks."""
-    masks = decoded.masks[birds]
-    return np.where(masks[:, None], decoded.birds[birds], decoded.places[places]), masks
+        decoded = self.decoded()
+        birds, places = (torch.from_numpy(of) for of in (objects.birds, objects.places[np.arange(len(cues)), cues]))
+        masks = derived(lambda masks: masks[:, None], taken(mapped_array(decoded.masks), birds))
+        pixels = taken(mapped_array(decoded.birds), birds), taken(mapped_array(decoded.places), places)
+        return Split(
+            images=unit_images(derived(torch.where, masks, *pixels)),
+            labels=torch.from_numpy(labels),
+            masks=masks,
+            distractors=derived(torch.logical_not, masks),
+            cues=torch.from_numpy(cues),
+        )
 
 
 def decoded_folders(root: Path, side: int) -> tuple[Path, Path]:

@@ -13,9 +13,9 @@ from scipy.special import log_softmax
 from trainables.core.batch import parts
 from trainables.core.config import Options
 from trainables.core.errors import DivergedError
-from trainables.core.shapes import Images
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import Split
+from trainables.datasets.mapped import Source, batches
 from trainables.methods.method import Method
 from trainables.models import Classifier
 
@@ -115,13 +115,12 @@ class DFR(Method):
             model.head.bias.copy_(torch.from_numpy(np.mean(biases, axis=0)))
 
 
-def _features(model: Classifier, images: Images) -> Float[np.ndarray, "images features"]:
+def _features(model: Classifier, images: Source) -> Float[np.ndarray, "images features"]:
     """h(x) of each image in evaluation mode, in float64."""
     device = model.head.weight.device
     model.eval()
     with torch.no_grad():
-        features = [
-            model(images[part].to(device)).features.double().cpu() for part in parts(len(images), images, device)
-        ]
+        of_parts = batches((images,), parts(len(images), images.shape, device), device)
+        features = [model(part).features.double().cpu() for (part,) in of_parts]
     model.train()
     return torch.cat(features).numpy()

@@ -6,21 +6,25 @@ al., ACL 2020). Maps are always scored on the expert's masks.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
+from trainables.core.batch import parts
 from trainables.core.config import MaskCondition, Options, TrialConfig
 from trainables.core.errors import ConfigurationError
-from trainables.core.shapes import Labels, Pixels
-from trainables.core.streams import torch_stream
+from trainables.core.shapes import Images, Labels, Pixels
+from trainables.core.streams import PROCESSOR, torch_stream
 from trainables.datasets import Split, find_dataset, load
+from trainables.datasets.mapped import Source, batches, derived, scratch, taken
 from trainables.methods import METHODS
 from trainables.methods.parts.region import dilate, outside_pixels
 from trainables.trial.evaluate import others
 from trainables.trial.resolve import check_cues
+
+Chosen = Bool[Tensor, " images"]
 
 
 def check_trial_data(config: TrialConfig) -> None:
@@ -63,11 +67,15 @@ def inside_masks(split: Split, config: TrialConfig) -> Split:
 
     Images without a mask stay whole under the empty-mask policies `skip` and `inside` and become zero under `outside`.
     """
-    outside, _ = outside_pixels(dilate(split.masks, config.mask_dilation), config.empty_mask)
-    return replace(split, images=split.images.masked_fill(outside, 0.0))
+
+    def inside(images: Images, masks: Pixels) -> Images:
+        outside, _ = outside_pixels(dilate(masks, config.mask_dilation), config.empty_mask)
+        return images.masked_fill(outside, 0.0)
+
+    return replace(split, images=derived(inside, split.images, split.masks))
 
 
-def training_masks(split: Split, config: TrialConfig) -> Pixels:
+def training_masks(split: Split, config: TrialConfig) -> Source:
     """The expert's masks, dilated, altered by `mask_condition` and kept for `mask_fraction` of the images.
 
     A condition changes what masks show, not which images have one. Its randomness depends on the data seed alone, so
@@ -76,61 +84,76 @@ def training_masks(split: Split, config: TrialConfig) -> Pixels:
     Raises:
         ConfigurationError: condition `other` where fewer than two images have a mask.
     """
-    masks = dilate(split.masks, config.mask_dilation)
+    masks = derived(partial(dilate, pixels=config.mask_dilation), split.masks)
     if config.mask_condition != "expert":
         rng = torch_stream("mask condition", config.mask_condition, config.data_seed)
-        has_mask = masks.flatten(1).any(dim=1)
-        altered = masks.clone()
-        altered[has_mask] = CONDITIONS[config.mask_condition](masks[has_mask], rng)
-        masks = altered
+        masks = CONDITIONS[config.mask_condition](masks, split.masked, rng)
     if config.mask_fraction < 1:
         rng = torch_stream("mask fraction", config.data_seed)
-        masks = masks & _keeps_mask(masks, split.labels, config.mask_fraction, rng)[:, None, None, None]
+        keeps = _keeps_mask(split.masked, split.labels, config.mask_fraction, rng)
+        masks = derived(lambda masks, keeps: masks & keeps[:, None, None, None], masks, keeps)
     return masks
 
 
-def _random(masks: Pixels, rng: torch.Generator) -> Pixels:
+def _random(masks: Source, masked: Chosen, rng: torch.Generator) -> Tensor:
     """As many pixels as each mask has, anywhere in the image."""
-    flat = masks.flatten(1)
-    rank = torch.rand(flat.shape, generator=rng).argsort(dim=1).argsort(dim=1)
-    return (rank < flat.sum(dim=1, keepdim=True)).view_as(masks)
+    result, index = scratch(masks), masked.nonzero()[:, 0]
+    of_parts = [index[part] for part in parts(len(index), masks.shape, PROCESSOR)]
+    for part, (present,) in zip(of_parts, batches((masks,), of_parts, PROCESSOR), strict=True):
+        flat = present.flatten(1)
+        rank = torch.rand(flat.shape, generator=rng).argsort(dim=1).argsort(dim=1)
+        result[part] = (rank < flat.sum(dim=1, keepdim=True)).view_as(present)
+    return result
 
 
-def _shifted(masks: Pixels, rng: torch.Generator) -> Pixels:
+def _shifted(masks: Source, masked: Chosen, rng: torch.Generator) -> Source:
     """Each mask moved down and right by a quarter to three quarters of the image, wrapping round at its edges."""
-    n, _, height, width = masks.shape
-    rows, columns = (
-        (torch.arange(side) - torch.randint(side // 4, side - side // 4 + 1, (n, 1), generator=rng)) % side
-        for side in (height, width)
-    )
-    return masks[torch.arange(n)[:, None, None], 0, rows[:, :, None], columns[:, None, :]][:, None]
+    shifts = torch.zeros(len(masks), 2, dtype=torch.long)
+    for axis, side in enumerate(masks.shape[2:]):
+        shifts[masked, axis] = torch.randint(side // 4, side - side // 4 + 1, (int(masked.sum()),), generator=rng)
+
+    def shift(masks: Pixels, shifts: Int[Tensor, "images 2"]) -> Pixels:
+        rows, columns = (
+            (torch.arange(side, device=masks.device) - by[:, None]) % side
+            for side, by in zip(masks.shape[2:], shifts.T, strict=True)
+        )
+        of_image = torch.arange(len(masks), device=masks.device)[:, None, None]
+        return masks[of_image, 0, rows[:, :, None], columns[:, None, :]][:, None]
+
+    return derived(shift, masks, shifts)
 
 
-def _other(masks: Pixels, rng: torch.Generator) -> Pixels:
+def _other(masks: Source, masked: Chosen, rng: torch.Generator) -> Source:
     """Each image gets the mask of the next one in a random cycle through all images, so that none keeps its mask."""
-    if len(masks) < 2:
+    index = masked.nonzero()[:, 0]
+    if len(index) < 2:
         raise ConfigurationError(
-            f"mask_condition 'other' needs two training images with a mask, and there are {len(masks)}; "
+            f"mask_condition 'other' needs two training images with a mask, and there are {len(index)}; "
             "choose expert, random, shifted or ones"
         )
-    return others(masks, rng)
+    donors = torch.arange(len(masks))
+    donors[index] = others(index, rng)
+    return taken(masks, donors)
 
 
-CONDITIONS: dict[MaskCondition, Callable[[Tensor, torch.Generator], Tensor]] = {
+def _ones(masks: Source, masked: Chosen, rng: torch.Generator) -> Source:
+    return derived(lambda masks, masked: masked[:, None, None, None].expand_as(masks), masks, masked)
+
+
+CONDITIONS: dict[MaskCondition, Callable[[Source, Tensor, torch.Generator], Source]] = {
     "random": _random,
     "shifted": _shifted,
     "other": _other,
-    "ones": lambda masks, rng: torch.ones_like(masks),
+    "ones": _ones,
 }
-"""How each condition but "expert" alters masks [n, 1, height, width] that are not empty."""
+"""How each condition but "expert" alters masks [n, 1, height, width], the `masked` ones of which are not empty."""
 
 
-def _keeps_mask(masks: Pixels, labels: Labels, fraction: float, rng: torch.Generator) -> Bool[Tensor, " images"]:
+def _keeps_mask(masked: Chosen, labels: Labels, fraction: float, rng: torch.Generator) -> Chosen:
     """True for round(fraction · n) of each class's n images with a mask; a larger fraction only adds images."""
-    has_mask = masks.flatten(1).any(dim=1)
-    keeps = torch.zeros_like(has_mask)
+    keeps = torch.zeros_like(masked)
     for label in labels.unique():
-        members = ((labels == label) & has_mask).nonzero()[:, 0]
+        members = ((labels == label) & masked).nonzero()[:, 0]
         order = torch.randperm(len(members), generator=rng)
         keeps[members[order[: round(fraction * len(members))]]] = True
     return keeps

@@ -14,6 +14,7 @@ from trainables.core.config import Preset
 from trainables.core.shapes import Images, Labels, Logits, PerImage, Pixels
 from trainables.core.streams import torch_stream
 from trainables.datasets import Split
+from trainables.datasets.mapped import Source, batches
 from trainables.methods.parts.altered import shuffle_outside
 from trainables.models import Classifier
 
@@ -52,12 +53,13 @@ def evaluate(
     return scores
 
 
-def logits_of(model: Classifier, images: Images) -> Logits:
+def logits_of(model: Classifier, images: Source) -> Logits:
     """Logits on the processor, computed in evaluation mode, which the model is left in."""
     model.eval()
     device = next(model.parameters()).device
     with torch.no_grad():
-        return torch.cat([model(images[part].to(device)).logits.cpu() for part in parts(len(images), images, device)])
+        of_parts = batches((images,), parts(len(images), images.shape, device), device)
+        return torch.cat([model(part).logits.cpu() for (part,) in of_parts])
 
 
 def split_performance(split: str, logits: Logits, labels: Labels, preset: Preset) -> dict[str, float]:
@@ -108,7 +110,7 @@ def probes(model: Classifier, split: Split, data_seed: int, preset: Preset) -> d
     that have masks, NaN if fewer than two have. Donors and shuffles depend on the split and `data_seed` alone, so all
     models of one data seed see the same altered images. The model is left in evaluation mode.
     """
-    masked = split.masks.flatten(1).any(dim=1).nonzero()[:, 0]
+    masked = split.masked.nonzero()[:, 0]
     labels = split.labels[masked]
     if len(labels.unique()) < 2:
         return dict.fromkeys(columns.PROBES, float("nan"))
@@ -116,9 +118,10 @@ def probes(model: Classifier, split: Split, data_seed: int, preset: Preset) -> d
     donors = others(masked, torch_stream("probe donors", data_seed))
     rng = torch_stream("probe shuffle", data_seed)
     logits: dict[str, list[Tensor]] = {outside: [] for outside in columns.OUTSIDES}
-    for part in parts(len(masked), split.images, device):
-        selected = split.images[masked[part]], split.masks[masked[part]], split.images[donors[part]]
-        images, masks, from_others = (values.to(device) for values in selected)
+    several = list(parts(len(masked), split.images.shape, device))
+    changing = batches((split.images, split.masks), (masked[part] for part in several), device)
+    giving = batches((split.images,), (donors[part] for part in several), device)
+    for (images, masks), (from_others,) in zip(changing, giving, strict=True):
         for outside, changed in altered(images, masks, from_others, rng).items():
             logits[outside].append(logits_of(model, changed))
     return {

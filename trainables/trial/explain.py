@@ -64,7 +64,7 @@ class Scored:
     @classmethod
     def of(cls, split: Split, classes: int, config: TrialConfig, device: torch.device) -> "Scored":
         index = scored_images(split, classes, config.attribution_images)
-        parts = split.images[index], split.labels[index], split.masks[index, 0], split.distractors[index, 0]
+        parts = split.images[index], split.labels[index], split.masks[index][:, 0], split.distractors[index][:, 0]
         return cls(index, *(part.to(device) for part in parts))
 
 
@@ -134,7 +134,7 @@ def scored_images(split: Split, classes: int, most: int) -> Labels:
 
     With two classes they are the first of class 1, as in the paper; with more they are spread over all classes.
     """
-    eligible = split.masks.flatten(1).any(dim=1)
+    eligible = split.masked
     if classes == 2:
         eligible = eligible & (split.labels == 1)
     chosen = eligible.nonzero()[:, 0]

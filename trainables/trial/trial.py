@@ -10,7 +10,8 @@ from records import columns
 from trainables.core.batch import Batch
 from trainables.core.config import Preset, TrialConfig
 from trainables.core.errors import DivergedError
-from trainables.core.streams import global_stream, torch_stream
+from trainables.core.streams import PROCESSOR, global_stream, torch_stream
+from trainables.datasets.mapped import batches
 from trainables.methods import METHODS
 from trainables.models.initialise import initialise
 from trainables.models.weights import load_weights
@@ -102,12 +103,13 @@ class Trial:
         train = self.splits["train"]
         rng = torch_stream("method", self.config.seed, self.epoch)
         order = torch.randperm(len(train), generator=self.order_rng)
-        for number, index in enumerate(order.split(self.config.batch_size)):
-            images, masks = train.images[index], self.train_masks[index]
-            if self.config.augment != "none":
+        sources = train.images, self.train_masks, train.labels, train.cues
+        augmented = self.config.augment != "none"
+        several = batches(sources, order.split(self.config.batch_size), PROCESSOR if augmented else self.device)
+        for number, (images, masks, labels, cues) in enumerate(several):
+            if augmented:
                 images, masks = augment(self.config, images, masks, train.limits[0], self.epoch, number)
-            parts = images, train.labels[index], masks, train.cues[index]
-            images, labels, masks, cues = (part.to(self.device) for part in parts)
+            images, masks, labels, cues = (part.to(self.device) for part in (images, masks, labels, cues))
             yield Batch(images, labels, masks, rng, cues)
 
     def end_epoch(self, classification: float, penalty: float) -> dict[str, float]:

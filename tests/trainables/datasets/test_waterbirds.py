@@ -85,6 +85,7 @@ def test_the_square_stays_in_the_image_and_a_place_is_cropped_to_its_middle(tmp_
     assert image.max() < 25
 
 
+@pytest.mark.usefixtures("held")
 @pytest.mark.parametrize("severity", [0.0, 0.5, 1.0])
 def test_pixels_are_those_of_birds_pasted_on_places(root, severity):
     """Composed one by one from the files, in floats."""
@@ -99,7 +100,7 @@ def test_pixels_are_those_of_birds_pasted_on_places(root, severity):
             place = read_place(files[places[i, cue]], 20)
             image = np.where(mask, bird.astype(np.float32) / 255, place.astype(np.float32) / 255)
             np.testing.assert_array_equal(split.images[i], image)
-            np.testing.assert_array_equal(split.masks[i, 0], mask)
+            np.testing.assert_array_equal(split.masks[i][0], mask)
             assert torch.equal(split.distractors[i], ~split.masks[i])
             assert files[places[i, cue]].parent.relative_to(root / "places365").as_posix() in list(PLACES.values())[cue]
 

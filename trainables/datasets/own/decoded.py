@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, UInt8, UInt16
+from jaxtyping import Bool, UInt8, UInt16
 
 from trainables.core.errors import ConfigurationError, Problems
 from trainables.core.files import Files
@@ -81,9 +81,6 @@ class Decoded:
     @property
     def masked(self) -> Bool[np.ndarray, " rows"]:
         return self.stored.masked.to_numpy()
-
-    def images(self, index: np.ndarray) -> Float[np.ndarray, "images channels height width"]:
-        return self.pixels[index].astype(np.float32) / np.float32(np.iinfo(self.pixels.dtype).max)
 
 
 def notes(decoded: Decoded, options: Any) -> Iterator[str]:

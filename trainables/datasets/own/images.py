@@ -4,11 +4,11 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from pydantic import Field, field_validator, model_validator
 
 from records.columns import SPLITS
@@ -16,7 +16,8 @@ from trainables.core.config import Options as BaseOptions
 from trainables.core.errors import ConfigurationError, Problems
 from trainables.core.files import Files, check_unchanged
 from trainables.core.streams import numpy_stream
-from trainables.datasets.dataset import Dataset, Split, agreement, split_from_arrays
+from trainables.datasets.dataset import Dataset, Split, agreement
+from trainables.datasets.mapped import derived, mapped_array, taken, unit_images
 from trainables.datasets.own import decoded as store
 from trainables.datasets.own import sampling
 from trainables.datasets.own.table import Row, check_rows
@@ -181,12 +182,20 @@ class OwnImages(Dataset):
 
     def splits(self) -> Mapping[str, Split]:
         decoded, meaning = self.decoded(), self.meaning()
-        splits = {}
-        for name, index in self.index().items():
-            images, masks = decoded.images(index), decoded.masks[index]
-            split = split_from_arrays(images, meaning.labels[index], masks, np.zeros_like(masks), meaning.cues[index])
-            splits[name] = replace(split, class_names=meaning.class_names)
-        return splits
+        images = unit_images(mapped_array(decoded.pixels))
+        masks = derived(lambda masks: masks[:, None], mapped_array(decoded.masks))
+        labels, cues = (torch.from_numpy(values.astype(np.int64)) for values in (meaning.labels, meaning.cues))
+        return {
+            name: Split(
+                images=taken(images, index),
+                labels=labels[index],
+                masks=taken(masks, index),
+                distractors=torch.zeros(1, 1, 1, 1, dtype=torch.bool).expand(len(index), *masks.shape[1:]),
+                cues=cues[index],
+                class_names=meaning.class_names,
+            )
+            for name, index in ((name, torch.tensor(index)) for name, index in self.index().items())
+        }
 
     def index(self) -> dict[str, sampling.Index]:
         """Indices of the rows of each split, in an order that depends on the data seed alone."""

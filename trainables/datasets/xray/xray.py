@@ -16,6 +16,7 @@ from trainables.core.errors import ConfigurationError, Problems
 from trainables.core.files import Files, Root, join
 from trainables.core.streams import numpy_stream
 from trainables.datasets.dataset import UNIT, Split, agreement
+from trainables.datasets.mapped import derived
 from trainables.datasets.own.images import SIZES, OwnImages, OwnImagesOptions
 from trainables.datasets.own.sampling import Index, cell_counts, count_cells, draw, largest
 from trainables.datasets.own.table import Row
@@ -105,9 +106,11 @@ class Xray(OwnImages):
         splits = super().splits()
         if self.options.pixels == "unit":
             return splits
-        # Only this call holds the images. In this order their values are torchxrayvision's to the last bit.
+        # In this order their values are torchxrayvision's to the last bit.
         return {
-            name: replace(split, images=split.images.mul_(2).sub_(1).mul_(1024), limits=PUBLISHED)
+            name: replace(
+                split, images=derived(lambda images: images.mul(2).sub_(1).mul_(1024), split.images), limits=PUBLISHED
+            )
             for name, split in splits.items()
         }
 

@@ -11,6 +11,7 @@ from trainables.core.batch import parts
 from trainables.core.config import TrialConfig
 from trainables.core.shapes import Images, Labels, Maps, PerImage
 from trainables.core.streams import torch_stream
+from trainables.datasets.mapped import Source
 from trainables.models import Classifier
 
 FORWARD_AND_BACKWARD = 3
@@ -35,7 +36,7 @@ class Attribution:
     contract_settings: ClassVar[Mapping[str, object]] = {}
     """Settings that the contract tests add, whose toy models have few layers."""
 
-    def __init__(self, config: TrialConfig, references: Images | None = None):
+    def __init__(self, config: TrialConfig, references: Source | None = None):
         """`references` are the trial's training images, for attributions that average over baseline images; None for
         the all-zero image."""
         self.config = config
@@ -94,7 +95,8 @@ def as_map(attribution: Images) -> Maps:
 
 def in_batches(attribute: Callable[[Tensor, Tensor], Tensor], images: Images, targets: Labels) -> Tensor:
     """`attribute(images, targets)`, computed for `at_once` images at a time."""
-    return torch.cat([attribute(images[part], targets[part]) for part in parts(len(images), images)])
+    several = parts(len(images), images.shape, images.device)
+    return torch.cat([attribute(images[part], targets[part]) for part in several])
 
 
 def gradient(model: Classifier, images: Images, targets: Labels) -> Images:

@@ -125,7 +125,7 @@ class GradientShap(SampledGradients):
         rng, n = self.rng(), self.gradients
         known = images.new_zeros(1, *images.shape[1:]) if self.references is None else self.references
         # Select first, so that only n references are copied to the model's device.
-        references = known[torch.randint(len(known), (n,), generator=rng).to(known.device)].to(images)
+        references = known[torch.randint(len(known), (n,), generator=rng)].to(images)
         total = torch.zeros_like(images)
         for reference, place in zip(references, torch.rand(n, generator=rng).tolist(), strict=True):
             difference = images - reference

@@ -49,7 +49,7 @@ class Occlusion(Attribution):
         with torch.no_grad():
             whole = in_batches(partial(target_logits, model), images, targets)
             places = filled.nonzero()
-            for part in parts(len(places), images):
+            for part in parts(len(places), images.shape, images.device):
                 image, row, column = places[part].T
                 inside = (row_of == row[:, None])[:, None, :, None] & (column_of == column[:, None])[:, None, None, :]
                 occluded = images[image].masked_fill(inside, 0)
@@ -79,7 +79,7 @@ class FeatureAblation(Attribution):
         whole = target_logits(model, images, targets)
         result = torch.zeros_like(images[:, 0])
         numbers = torch.arange(int(segments.max()) + 1, device=images.device)
-        for part in numbers.tensor_split(math.ceil(len(numbers) * n / at_once(images))):
+        for part in numbers.tensor_split(math.ceil(len(numbers) * n / at_once(images.shape, images.device))):
             inside = segments[:, None] == part[None, :, None, None]
             without = (images[:, None] * ~inside[:, :, None]).flatten(0, 1)
             scores = target_logits(model, without, targets.repeat_interleave(len(part))).view(n, -1)
@@ -126,7 +126,7 @@ class Rise(Attribution):
 
         def scores_of(images: Images, targets: Labels) -> Float[Tensor, "images masks"]:
             scored = []
-            for part in masks.tensor_split(math.ceil(n * len(images) / at_once(images))):
+            for part in masks.tensor_split(math.ceil(n * len(images) / at_once(images.shape, images.device))):
                 masked = (images[:, None] * part[None, :, None]).flatten(0, 1)
                 scores = target_logits(model, masked, targets.repeat_interleave(len(part)))
                 scored.append(scores.view(len(images), len(part)))

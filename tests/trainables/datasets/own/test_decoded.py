@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from support import own_images
 
 from trainables import resolve
 from trainables.datasets import find_dataset
+from trainables.datasets.mapped import mapped_array, unit_images
 from trainables.datasets.own import decoded as store
 
 RNG = np.random.default_rng(0)
@@ -43,8 +45,8 @@ def test_pixels_are_exact_and_take_the_bits_of_their_files(kind, top, tmp_path):
     decoded = opened(tmp_path / "set", images).decoded()
     assert decoded.pixels.dtype == kind
     np.testing.assert_array_equal(decoded.pixels[:, 0], np.stack(images))
-    values = decoded.images(np.arange(32))
-    assert values.dtype == np.float32
+    values = unit_images(mapped_array(decoded.pixels))[:]
+    assert values.dtype == torch.float32
     np.testing.assert_array_equal(values, in_16_bits(images))
 
 
@@ -55,7 +57,7 @@ def test_one_image_of_16_bits_or_resizing_makes_16(tmp_path):
     mixed = [*images[:31], RNG.integers(0, 65536, (16, 16), dtype=np.uint16)]
     decoded = opened(tmp_path / "mixed", mixed).decoded()
     assert decoded.pixels.dtype == np.uint16
-    np.testing.assert_array_equal(decoded.images(np.arange(31)), in_16_bits(images[:31]))
+    np.testing.assert_array_equal(unit_images(mapped_array(decoded.pixels))[:31], in_16_bits(images[:31]))
 
 
 def test_rows_say_whether_they_have_a_mask(tmp_path):

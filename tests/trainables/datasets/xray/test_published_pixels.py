@@ -64,6 +64,7 @@ def opened(stored):
     return build
 
 
+@pytest.mark.usefixtures("held")
 def test_values_of_both_ranges(opened, stored):
     """2 v / 255 − 1 (or 65535) times 1024, for each pixel of every split."""
     unit, published = opened("unit"), opened("published")
@@ -73,14 +74,16 @@ def test_values_of_both_ranges(opened, stored):
     for name, split in published.splits().items():
         rows = [order[decoded[i].image.removesuffix(".png")] for i in index[name]]
         shares = stored[1][rows]
-        np.testing.assert_allclose(split.images[:, 0], (2 * shares - 1) * 1024, rtol=0, atol=2e-4)
-        np.testing.assert_allclose(split.displayed(split.images)[:, 0], shares, rtol=0, atol=1e-6)
+        images = split.images[:]
+        np.testing.assert_allclose(images[:, 0], (2 * shares - 1) * 1024, rtol=0, atol=2e-4)
+        np.testing.assert_allclose(split.displayed(images)[:, 0], shares, rtol=0, atol=1e-6)
         assert split.limits == (-1024, 1024)
         assert split.displayed(torch.zeros(1)) == 0.5, "a pixel set to zero is mid-grey"
         same = unit.splits()[name]
+        images = same.images[:]
         assert same.limits == (0, 1)
-        np.testing.assert_allclose(same.images[:, 0], shares, rtol=0, atol=1e-7)
-        assert torch.equal(same.displayed(same.images), same.images)
+        np.testing.assert_allclose(images[:, 0], shares, rtol=0, atol=1e-7)
+        assert torch.equal(same.displayed(images), images)
 
 
 class AffineNet(Classifier):
@@ -107,12 +110,13 @@ def test_penalties_of_published_strengths_follow_the_formula_in_both_ranges(name
     terms, losses = {}, {}
     for pixels, weighed in (("unit", strength / factor), ("published", strength)):
         split = opened(pixels).splits()["train"]
-        batch = Batch(split.images.double(), split.labels, split.masks, torch.Generator())
+        batch = Batch(split.images[:].double(), split.labels, split.masks[:], torch.Generator())
         method = new_method(name, SIDE**2, preset="paper", strength=weighed)
         loss = method.loss(models[pixels], batch)
         terms[pixels], losses[pixels] = loss.penalty.item(), loss.classification + method.weight * loss.penalty
 
-    x, outside = opened("unit").splits()["train"].images.flatten(1).double().numpy(), ~split.masks.flatten(1).numpy()
+    x = opened("unit").splits()["train"].images[:].flatten(1).double().numpy()
+    outside = ~split.masks[:].flatten(1).numpy()
     logits = x @ weight.T + bias
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
@@ -129,6 +133,7 @@ def test_penalties_of_published_strengths_follow_the_formula_in_both_ranges(name
     assert losses["unit"].item() == pytest.approx(losses["published"].item(), rel=1e-4)
 
 
+@pytest.mark.usefixtures("held")
 def test_maps_are_scored_on_as_many_images_of_each_group(opened):
     """Of 24 images a cell at r = 0.9, the test set has 12 sick ones of one hospital and 2 of the other."""
     dataset = opened("published")
