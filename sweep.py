@@ -145,7 +145,7 @@ def sweep(
     ),
     list_spaces: bool = flag("--list-spaces", "List the spaces and exit."),
     list_sweeps: bool = flag("--list-sweeps", "List the sweeps with their progress and exit."),
-    dry_run: bool = flag("--dry-run", "Show what would run and roughly how long it would take, and exit."),
+    dry_run: bool = flag("--dry-run", "Show what would run, with estimates of time and memory, and exit."),
     status: bool = flag("--status", "Show the sweep's progress and exit."),
     sync: bool = flag("--sync", "Train nothing; bring MLflow and the report up to date with the records."),
     fresh: bool = flag("--fresh", "Start a new sweep under the next free name."),

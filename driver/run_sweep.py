@@ -13,6 +13,7 @@ from analysis.numbers import count, listed
 from driver import StoppedError, user_errors
 from driver.plan.blocks import expected_note, looks_note, until_answered
 from driver.plan.make_plan import check_data, make_plan
+from driver.plan.memory import memory_notes
 from driver.plan.notes import declared_note, others_note, seeds_note
 from driver.plan.plan import Plan, declare, declared_plan, declared_space, open_records
 from driver.plan.study import load_best_settings
@@ -62,7 +63,9 @@ def run_sweep(request: Request, console: Console) -> Outcome | None:
     if request.dry_run:
         existing = (loaded := _load(records, console)).records
         slots = local_slots(request.concurrency, request.resources)
-        show_plan(console, records.location, plan, plan.pending(existing), slots)
+        pending = plan.pending(existing)
+        memory = memory_notes(pending, slots if request.address == "local" else None, request.resources.gpus > 0)
+        show_plan(console, records.location, plan, pending, slots, memory)
         without_weights = weights_note(request.keep_weights, records, plan, existing)
         _note(console, seeds_note(plan), looks_note(plan), expected_note(plan))
         _note(console, others_note(plan, existing), without_weights, unreadable_note(loaded.rejected))

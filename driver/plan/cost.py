@@ -39,7 +39,7 @@ def estimated_seconds(trials: Iterable[TrialConfig]) -> float:
 
 
 def _training_and_scoring_seconds(config: TrialConfig) -> tuple[float, float]:
-    data = _dimensions(config)
+    data = dimensions(config)
     forward, step = _seconds_per_image(config.model, tuple(data.images.shape[1:]), data.classes)
     validation = data.sizes["valid_id"] + data.sizes["valid_ood"]
     epoch = data.sizes["train"] * step * relative_cost(config.method, config.model) + validation * forward
@@ -56,17 +56,18 @@ def _attribution_passes(config: TrialConfig, images: Tensor) -> int:
 
 
 class Dimensions(NamedTuple):
-    """Properties of the data: the number of images of each split, some training images, and the number of classes."""
+    """Properties of the data: images of each split, some training images, number of classes, bytes in memory."""
 
     sizes: dict[str, int]
     images: Tensor
     classes: int
+    nbytes: int
 
 
 _known: dict[tuple[str, Options], Dimensions] = {}
 
 
-def _dimensions(config: TrialConfig) -> Dimensions:
+def dimensions(config: TrialConfig) -> Dimensions:
     """Measured once per dataset and options; severity and data seed change little."""
     dataset = find_dataset(config.dataset)
     options = dataset.Options(**config.dataset_options)
@@ -75,7 +76,8 @@ def _dimensions(config: TrialConfig) -> Dimensions:
     data = options, config.severity, config.data_seed
     splits = load(dataset, *data)
     sizes, images = {name: len(splits[name]) for name in SPLITS}, splits["train"].images[:SAMPLE].clone()
-    return _known.setdefault((config.dataset, options), Dimensions(sizes, images, dataset(*data).classes))
+    nbytes = sum(split.nbytes for split in splits.values())
+    return _known.setdefault((config.dataset, options), Dimensions(sizes, images, dataset(*data).classes, nbytes))
 
 
 @cache

@@ -25,8 +25,18 @@ def show_spaces(console: Console) -> None:
         console.print(Text.assemble((name, "bold"), f"  {summary}"), soft_wrap=not console.is_terminal)
 
 
-def show_plan(console: Console, location: str, plan: "Plan", pending: "Sequence[TrialConfig]", slots: int) -> None:
-    """Print a sweep's levels by axis, the number of done trials and the estimated time left, `slots` at a time."""
+def show_plan(
+    console: Console,
+    location: str,
+    plan: "Plan",
+    pending: "Sequence[TrialConfig]",
+    slots: int,
+    memory: Sequence[str] = (),
+) -> None:
+    """Print a sweep's levels by axis, the number of done trials and the estimated time left, `slots` at a time.
+
+    `memory` are sentences about the memory that the trials take.
+    """
     # These load torch, which `show_spaces` does without.
     from analysis.numbers import count
     from driver.plan.cost import estimated_seconds
@@ -53,4 +63,6 @@ def show_plan(console: Console, location: str, plan: "Plan", pending: "Sequence[
     say(console, goal)
     say(console, f"{count(plan.planned, 'trial')} in {location}, {done:,} done, {len(pending):,} to run")
     say(console, f"About {time} with {count(slots, 'trial')} at a time, measured here; accurate to a factor of two")
+    for note in memory:
+        say(console, note, "yellow" if note.startswith("Warning") else "")
     say(console, "Dry run: nothing was started.")

@@ -216,5 +216,6 @@ def test_a_dry_run_shows_size_and_time_and_starts_nothing(tmp_path):
     for piece in ("192 trials in", "0 done, 192 to run", "32 trials are one seed; 192 are 6 seeds"):
         assert piece in ran.out
     assert re.search(r"About \d:\d\d:\d\d with \d+ trials at a time", ran.out)
+    assert re.search(r"Memory: up to \d\.\d GB a trial, [\d.]+ GB with \d+ trials at a time and this command", ran.out)
     assert "test_ood.iou.integrated_gradients against test_ood.auc" in ran.out
     assert list(tmp_path.iterdir()) == []
