@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -41,7 +41,7 @@ class Mapped:
         return f"<Mapped {self.dtype} {list(self.shape)}>"
 
     def numbers(self, index: Any) -> Int[Tensor, "..."]:
-        return torch.arange(len(self))[index]
+        return _counted(len(self))[index]
 
 
 Source = Tensor | Mapped
@@ -61,7 +61,7 @@ def unit_images(pixels: UInt8[Source, "*shape"] | UInt16[Source, "*shape"]) -> F
     """Stored pixels as values in [0, 1]."""
     white = 255.0 if pixels.dtype == torch.uint8 else 65535.0
     # A GPU multiplies by the reciprocal of a number, which differs in the last bit, but divides by a tensor.
-    return derived(lambda stored: stored.to(torch.float32) / torch.tensor([white], device=stored.device), pixels)
+    return derived(lambda stored: stored.to(torch.float32).div_(torch.tensor([white], device=stored.device)), pixels)
 
 
 def derived(function: Callable[..., Tensor], *sources: Source) -> Any:
@@ -133,6 +133,11 @@ def scratch(like: Source) -> Tensor:
             return torch.from_numpy(np.memmap(file, np.uint8, "w+", shape=(size,))).view(like.dtype).view(like.shape)
     except OSError as error:
         raise ConfigurationError(f"cannot write {size:,} bytes to {folder}: {error.strerror}") from None
+
+
+@lru_cache
+def _counted(n: int) -> Tensor:
+    return torch.arange(n)
 
 
 def _held(tensor: Tensor) -> Mapped:
