@@ -1,15 +1,17 @@
 """Memory of trials on many images, and how fast images come from disk to the model.
 
-Run `python -m benchmarks.images memory` and `python -m benchmarks.images speed`. Images are JPEG files of colour noise in
-a temporary folder, each with a box as its mask.
+Run `python -m benchmarks.images memory` and `python -m benchmarks.images speed`. Images are JPEG files of
+colour noise in a temporary folder, each with a box as its mask. Each process has one thread.
 """
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from multiprocessing import get_context
 from os import environ
 from pathlib import Path
@@ -24,16 +26,17 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.timing import print_table
+from benchmarks.timing import in_turn, print_table
 from trainables import resolve
 from trainables.core.batch import Batch
 from trainables.core.process import use_one_thread
 from trainables.core.streams import PROCESSOR
+from trainables.datasets import Split
 from trainables.datasets import dataset as datasets
-from trainables.datasets import find_dataset, load
 from trainables.datasets.mapped import batches
 from trainables.datasets.own.decoded import Decoded
 from trainables.datasets.own.images import OwnImages
+from trainables.trial.data import check_trial_data
 from trainables.trial.train import train_epoch
 from trainables.trial.trial import Trial
 
@@ -57,6 +60,15 @@ def make_folder(folder: Path, n: int, side: int) -> None:
         cell = {"label": ("normal", "sick")[i % 2], "group": ("left", "right")[i // 2 % 2]}
         rows.append({"image": f"{i}.jpg", **cell, "boxes": f"{side // 4} {side // 4} {side // 3} {side // 3}"})
     pd.DataFrame(rows).to_csv(folder / "table.csv", index=False)
+
+
+def settings(folder: Path, side: int) -> dict[str, Any]:
+    """Of a trial of one epoch, by method rrr, on these images."""
+    return {
+        **{"dataset": f"folder:{folder}", "severity": SEVERITY, "image_size": side, "channels": 3},
+        **{"valid_fraction": 0.1, "test_fraction": 0.1, "epochs": 1, "batch_size": BATCH, "attribution_images": 20},
+        **{"method": "rrr", "strength": 1.0, "attributions": ["input_gradient"]},
+    }
 
 
 @lru_cache(maxsize=1)
@@ -90,16 +102,11 @@ def trial_memory(
             now = {"own": pages["Anonymous:"], "RSS": pages["Rss:"], "PSS": pages["Pss:"]}
             peaks.update({name: max(peaks[name], int(kib) * 1024 / 1e9) for name, kib in now.items()})
 
-    settings = {
-        **{"dataset": f"folder:{folder}", "severity": SEVERITY, "image_size": side, "channels": 3, "model": model},
-        **{"valid_fraction": 0.1, "test_fraction": 0.1, "epochs": 1, "batch_size": BATCH, "attribution_images": 20},
-        **{"method": "rrr", "strength": 1.0, "attributions": ["input_gradient"]},
-    }
     thread, start = threading.Thread(target=watch), time.perf_counter()
     thread.start()
-    trial = Trial(resolve(settings))
+    trial = Trial(resolve(settings(folder, side) | {"model": model}))
     if most:
-        trial.batches = lambda of=trial.batches: (batch for batch, _ in zip(of(), range(most)))  # type: ignore[method-assign]  # noqa: B905
+        trial.batches = lambda of=trial.batches: islice(of(), most)  # type: ignore[misc, method-assign]
     trial.train_epoch()
     trial.evaluate()
     trial.localise()
@@ -118,11 +125,11 @@ def memory(
 ) -> None:
     """Print the largest memory of one trial of an epoch, of method rrr."""
     rows = []
-    with TemporaryDirectory(dir=environ.get("TMPDIR")) as temporary:
+    with TemporaryDirectory() as temporary:
         environ["XDG_CACHE_HOME"] = temporary
         folder = Path(temporary) / "set"
         make_folder(folder, FILES, side)
-        load_sizes(folder, side)
+        check_trial_data(resolve(settings(folder, side)))
         for n in images or (1000, 10_000, 100_000):
             for count in together or (1, 4):
                 with ProcessPoolExecutor(count, get_context("spawn")) as processes:
@@ -131,13 +138,6 @@ def memory(
                     of_trials = pd.DataFrame([result.result() for result in results])
                 rows.append({"images": n, "trials": count, **of_trials.max()})
                 print_table(pd.DataFrame(rows).set_index(["images", "trials"]))
-
-
-def load_sizes(folder: Path, side: int) -> Any:
-    """Decode the folder; its splits."""
-    config = resolve({"dataset": f"folder:{folder}", "severity": SEVERITY, "image_size": side, "channels": 3})
-    dataset = find_dataset(config.dataset)
-    return load(dataset, dataset.Options(**config.dataset_options), SEVERITY, 0)
 
 
 class Files(Dataset[tuple[Tensor, int]]):
@@ -170,66 +170,53 @@ class Fetched(Dataset[Any]):
 
 @app.command()
 def speed(model: str = "small_cnn", side: int = 32, images: int = 2000, rounds: int = 5) -> None:
-    """Print images a second, read alone and trained on, and the time relative to that of tensors in memory."""
+    """Print images a second, read alone and trained on, in the median round; and how much longer training takes than
+    on tensors in memory, the median of the rounds."""
     use_one_thread()
-    with TemporaryDirectory(dir=environ.get("TMPDIR")) as temporary:
+    datasets.HELD_BYTES = 0
+    with TemporaryDirectory() as temporary:
         environ["XDG_CACHE_HOME"] = temporary
         folder = Path(temporary) / "set"
         make_folder(folder, images, side * 8 // 7)
-        datasets.HELD_BYTES = 0
-        mapped = load_sizes(folder, side)["train"]
-        held, n = mapped.in_memory(), len(mapped)
-        config = resolve({"model": model, "batch_size": BATCH, "dataset": f"folder:{folder}"})
-        trial = Trial(
-            resolve(
-                {
-                    **config.dataset_options,
-                    "dataset": f"folder:{folder}",
-                    "severity": SEVERITY,
-                    "image_size": side,
-                    "channels": 3,
-                    "model": model,
-                }
-            )
-        )
-        paths, order = sorted((folder / "images").iterdir())[:n], torch.randperm(n)
+        trial = Trial(resolve(settings(folder, side) | {"model": model, "method": "baseline", "strength": 0.0}))
+        mapped, held = trial.splits["train"], trial.splits["train"].in_memory()
+        order, rng = torch.randperm(len(mapped)), torch.Generator()
+        masks = torch.zeros(BATCH, 1, side, side, dtype=torch.bool)
+        files = Files([folder / f"images/{i}.jpg" for i in range(len(mapped))], side)
 
-        def loader(data: Any, workers: int, collate: Any = None) -> Callable[[], Iterator[Any]]:
-            return lambda: iter(
-                DataLoader(data, BATCH, sampler=order.tolist(), num_workers=workers, collate_fn=collate)
-            )
+        def loader(data: Any, workers: int, collate: Any = None) -> Iterator[Any]:
+            return iter(DataLoader(data, BATCH, sampler=order.tolist(), num_workers=workers, collate_fn=collate))
+
+        def of(split: Split) -> Iterator[Any]:
+            return batches((split.images, split.labels), order.split(BATCH), PROCESSOR)
 
         ways: dict[str, Callable[[], Iterator[Any]]] = {
-            "tensors in memory": lambda: batches((held.images, held.labels), order.split(BATCH), PROCESSOR),
-            "from disk": lambda: batches((mapped.images, mapped.labels), order.split(BATCH), PROCESSOR),
-            "from disk, DataLoader, no worker": loader(Fetched(mapped.images), 0, lambda batch: batch),
-            "from disk, DataLoader, a worker": loader(Fetched(mapped.images), 1, lambda batch: batch),
-            "files, DataLoader, no worker": loader(Files(paths, side), 0),
-            "files, DataLoader, a worker": loader(Files(paths, side), 1),
+            "tensors in memory": partial(of, held),
+            "from disk": partial(of, mapped),
+            "from disk, DataLoader": partial(loader, Fetched(mapped.images), 0, tuple),
+            "from disk, DataLoader, 1 worker": partial(loader, Fetched(mapped.images), 1, tuple),
+            "Pillow, DataLoader": partial(loader, files, 0),
+            "Pillow, DataLoader, 1 worker": partial(loader, files, 1),
         }
-        masks = torch.zeros(BATCH, 1, side, side, dtype=torch.bool)
 
-        def trained(way: Callable[[], Iterator[Any]]) -> None:
-            made = (Batch(x, y, masks[: len(x)], order_rng) for x, y in way())
+        def seconds(work: Callable[[], object]) -> float:
+            start = time.perf_counter()
+            work()
+            return time.perf_counter() - start
+
+        def go_through(way: Callable[[], Iterator[Any]]) -> None:
+            deque(way(), maxlen=0)
+
+        def train(way: Callable[[], Iterator[Any]]) -> None:
+            made = (Batch(images, labels, masks[: len(images)], rng) for images, labels in way())
             train_epoch(trial.model, trial.method, trial.optimizer, made, "float32", 0)
 
-        order_rng, rows = torch.Generator(), []
-        for _ in range(rounds):
-            for name, way in ways.items():
-                for what, work in (
-                    ("read", lambda way=way: sum(len(x) for x, _ in way())),
-                    ("trained", lambda way=way: trained(way)),
-                ):
-                    start = time.perf_counter()
-                    work()
-                    rows.append((name, what, time.perf_counter() - start))
-        seconds = (
-            pd.DataFrame(rows, columns=["way", "what", "s"]).pivot_table("s", "way", "what", "median").loc[list(ways)]
-        )
-        table = n / seconds
-        table["time / tensors"] = seconds.trained / seconds.trained["tensors in memory"]
-        print(f"{model}, {n} images of {side} x {side} pixels in batches of {BATCH}: images a second")
-        print_table(table)
+        read = in_turn({name: partial(seconds, partial(go_through, way)) for name, way in ways.items()}, rounds)
+        trained = in_turn({name: partial(seconds, partial(train, way)) for name, way in ways.items()}, rounds)
+        relative = trained.div(trained["tensors in memory"], axis=0).median()
+        print(f"{model}, {len(mapped)} images of {side} x {side} pixels in batches of {BATCH}: images a second")
+        rates = {"read": len(mapped) / read.median(), "trained on": len(mapped) / trained.median()}
+        print_table(pd.DataFrame({**rates, "time / tensors": relative}))
 
 
 if __name__ == "__main__":

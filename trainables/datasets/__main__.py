@@ -30,7 +30,7 @@ from trainables.core.picture import labelled_grid, tile
 from trainables.core.streams import PROCESSOR
 from trainables.datasets import decoding, find_dataset
 from trainables.datasets.dataset import Dataset, Split, load
-from trainables.datasets.mapped import batches
+from trainables.datasets.mapped import Mapped, batches
 from trainables.datasets.own.images import OwnImages
 from trainables.datasets.own.places import MASK_FOLDERS, SUFFIXES, Folder
 from trainables.trial.resolve import resolve
@@ -90,12 +90,12 @@ def check(
     except ConfigurationError as error:
         show(f"{name}: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    for line in (*describe(dataset, splits), *cached(dataset)):
+    for line in (*describe(dataset, splits), *storage(dataset, splits)):
         show(line)
     panel = sample_panel(dataset, splits, f"{name}: images at severity {severity:g}")
     # The picture goes into the folder of the sweeps; if they are in a bucket, into sweeps/, which Git ignores.
-    storage = default_location()
-    path = out or Path(DEFAULT if "://" in storage else storage).expanduser() / "dataset.png"
+    location = default_location()
+    path = out or Path(DEFAULT if "://" in location else location).expanduser() / "dataset.png"
     try:
         if out is None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,8 +132,13 @@ def describe(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
     yield from (f"Warning: {warning}" for warning in _warnings(splits, surveys, labels))
 
 
-def cached(dataset: Dataset) -> Iterator[str]:
-    """Where the dataset's decoded images are, how large, and how long decoding took; nothing if it has none."""
+def storage(dataset: Dataset, splits: Mapping[str, Split]) -> Iterator[str]:
+    """The memory of a trial's images; and, if any are decoded, where they are, how large, and how long it took."""
+    in_memory = decimal(sum(split.all_bytes for split in splits.values()))
+    if isinstance(splits["train"].images, Mapped):
+        yield f"A trial reads these images from disk, a batch at a time; in memory they would take {in_memory}"
+    else:
+        yield f"A trial holds these images in memory: {in_memory}"
     if folders := dataset.decoded_folders():
         took = timedelta(seconds=round(sum(map(decoding.seconds, folders))))
         yield (

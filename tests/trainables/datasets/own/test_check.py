@@ -11,6 +11,7 @@ from support import own_images
 from typer.testing import CliRunner
 
 from trainables.core.files import cache_folder
+from trainables.datasets import dataset as datasets
 from trainables.datasets import decoding
 from trainables.datasets.__main__ import app
 
@@ -110,6 +111,7 @@ def test_it_tells_where_decoded_images_are_and_removes_them(folder, check, monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     output = check(folder)
     (decoded,) = cache_folder("decoded").iterdir()
+    assert "\nA trial holds these images in memory: " in output
     took = r"Decoded in 0:00:0\d to \d+\.\d kB in "
     assert re.search(f"{took}{decoded}; XDG_CACHE_HOME moves them, --clear removes them\n", output), output
     pixels = decoding.mapped(decoded / "pixels.npy")
@@ -126,7 +128,17 @@ def test_it_tells_where_decoded_images_are_and_removes_them(folder, check, monke
     np.testing.assert_array_equal(pixels, before)
     assert [path for path in (tmp_path / "cache").rglob("*") if path.parent.name in decoding.KINDS] == [being_decoded]
     assert "Removed nothing from" in CliRunner().invoke(app, ["--clear"]).output
-    assert check(folder).replace("0:00:00", "") == output.replace("0:00:00", "")
+    assert re.sub(took, "", check(folder)) == re.sub(took, "", output)
+
+
+def test_images_that_stay_on_disk_are_described_alike(folder, check, monkeypatch):
+    small = check(folder)
+    monkeypatch.setattr(datasets, "HELD_BYTES", 0)
+    datasets._CACHE.clear()
+    large = check(folder)
+    datasets._CACHE.clear()
+    line = "A trial reads these images from disk, a batch at a time; in memory they would take"
+    assert large.replace(line, "A trial holds these images in memory:") == small
 
 
 def test_a_dataset_without_files_has_nothing_decoded(tmp_path, monkeypatch):
