@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import in_turn, print_table
-from trainables import resolve
+from trainables import METHODS, resolve
 from trainables.core.batch import Batch
 from trainables.core.process import use_one_thread
 from trainables.core.streams import PROCESSOR
@@ -62,12 +62,12 @@ def make_folder(folder: Path, n: int, side: int) -> None:
     pd.DataFrame(rows).to_csv(folder / "table.csv", index=False)
 
 
-def settings(folder: Path, side: int) -> dict[str, Any]:
-    """Of a trial of one epoch, by method rrr, on these images."""
+def settings(folder: Path, side: int, model: str, method: str) -> dict[str, Any]:
+    """Of a trial of one epoch on these images."""
     return {
-        **{"dataset": f"folder:{folder}", "severity": SEVERITY, "image_size": side, "channels": 3},
+        **{"dataset": f"folder:{folder}", "severity": SEVERITY, "image_size": side, "channels": 3, "model": model},
         **{"valid_fraction": 0.1, "test_fraction": 0.1, "epochs": 1, "batch_size": BATCH, "attribution_images": 20},
-        **{"method": "rrr", "strength": 1.0, "attributions": ["input_gradient"]},
+        **{"method": method, "strength": float(METHODS[method].has_penalty), "attributions": ["input_gradient"]},
     }
 
 
@@ -86,9 +86,7 @@ def enlarged(decoded: Decoded, n: int, folder: Path) -> Decoded:
     return Decoded(rows, pixels, np.load(masks, "c"), pd.concat([decoded.stored] * times, ignore_index=True)[:n])
 
 
-def trial_memory(
-    folder: Path, n: int, side: int, model: str, most: int | None, barrier: Any = None
-) -> dict[str, float]:
+def trial_memory(folder: Path, n: int, side: int, model: str, method: str, most: int | None) -> dict[str, float]:
     """Peaks of a trial in GB: pages of its own, all pages (RSS), and pages shared out among processes (PSS)."""
     use_one_thread()
     if n > FILES:
@@ -104,7 +102,7 @@ def trial_memory(
 
     thread, start = threading.Thread(target=watch), time.perf_counter()
     thread.start()
-    trial = Trial(resolve(settings(folder, side) | {"model": model}))
+    trial = Trial(resolve(settings(folder, side, model, method)))
     if most:
         trial.batches = lambda of=trial.batches: islice(of(), most)  # type: ignore[misc, method-assign]
     trial.train_epoch()
@@ -120,20 +118,21 @@ def memory(
     images: Annotated[list[int] | None, typer.Option(help="Images of a dataset; may be repeated.")] = None,
     together: Annotated[list[int] | None, typer.Option(help="Trials side by side; may be repeated.")] = None,
     model: str = "benchmarks.images:strided",
+    method: str = "rrr",
     side: int = 224,
     steps: Annotated[int | None, typer.Option(help="Training steps at most; default: an epoch.")] = None,
 ) -> None:
-    """Print the largest memory of one trial of an epoch, of method rrr."""
+    """Print the largest memory of a trial of one epoch."""
     rows = []
     with TemporaryDirectory() as temporary:
         environ["XDG_CACHE_HOME"] = temporary
         folder = Path(temporary) / "set"
         make_folder(folder, FILES, side)
-        check_trial_data(resolve(settings(folder, side)))
+        check_trial_data(resolve(settings(folder, side, model, method)))
         for n in images or (1000, 10_000, 100_000):
             for count in together or (1, 4):
                 with ProcessPoolExecutor(count, get_context("spawn")) as processes:
-                    arguments = (folder, n, side, model, steps)
+                    arguments = (folder, n, side, model, method, steps)
                     results = [processes.submit(trial_memory, *arguments) for _ in range(count)]
                     of_trials = pd.DataFrame([result.result() for result in results])
                 rows.append({"images": n, "trials": count, **of_trials.max()})
@@ -178,7 +177,7 @@ def speed(model: str = "small_cnn", side: int = 32, images: int = 2000, rounds: 
         environ["XDG_CACHE_HOME"] = temporary
         folder = Path(temporary) / "set"
         make_folder(folder, images, side * 8 // 7)
-        trial = Trial(resolve(settings(folder, side) | {"model": model, "method": "baseline", "strength": 0.0}))
+        trial = Trial(resolve(settings(folder, side, model, "baseline")))
         mapped, held = trial.splits["train"], trial.splits["train"].in_memory()
         order, rng = torch.randperm(len(mapped)), torch.Generator()
         masks = torch.zeros(BATCH, 1, side, side, dtype=torch.bool)
