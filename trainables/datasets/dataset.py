@@ -56,7 +56,7 @@ class Split:
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return sum(source.untyped_storage().nbytes() for source in self._sources if isinstance(source, Tensor))
+        return sum(source.nbytes for source in self._sources if isinstance(source, Tensor))
 
     @property
     def all_bytes(self) -> int:

@@ -190,7 +190,7 @@ class OwnImages(Dataset):
                 images=taken(images, index),
                 labels=labels[index],
                 masks=taken(masks, index),
-                distractors=torch.zeros(1, 1, 1, 1, dtype=torch.bool).expand(len(index), *masks.shape[1:]),
+                distractors=derived(torch.zeros_like, taken(masks, index)),
                 cues=cues[index],
                 class_names=meaning.class_names,
             )
