@@ -85,8 +85,8 @@ bench: install ## measure the speed of everything in its short form, some minute
 	$(BIN)/python -m benchmarks.training --rounds 1 --n-train 64
 	$(BIN)/python -m benchmarks.training --rounds 1 --n-train 32 --model resnet18 --only gradmask
 	$(BIN)/python -m benchmarks.networks --rounds 1 --steps 1
-	$(BIN)/python -m benchmarks.images memory --images 1000 --together 1
-	$(BIN)/python -m benchmarks.images speed --rounds 1 --images 400
+	$(BIN)/python -m benchmarks.images.memory --images 1000 --together 1
+	$(BIN)/python -m benchmarks.images.speed --rounds 1 --images 400
 	$(BIN)/python -m benchmarks.methods --rounds 1 --n-train 64
 	$(BIN)/python -m benchmarks.attribution --rounds 1 --images 32 --only gradmask
 	$(BIN)/python -m benchmarks.sweep_overhead --rounds 1 --stubs 24 --trials 8
